@@ -123,7 +123,8 @@ static enum frx_status check_prior(const struct frx_prior *prior, int n_bead) {
         return FRX_FAIL(FRX_ERR_MODEL, "prior %s lists %d beads per term, %s needs %d", prior->name,
                         prior->order, feature_table[prior->feature].name,
                         feature_table[prior->feature].order);
-    const int exact = prior->form == FRX_FORM_HARMONIC || prior->form == FRX_FORM_REPULSION;
+    const int exact = prior->form == FRX_FORM_HARMONIC || prior->form == FRX_FORM_REPULSION ||
+                      prior->form == FRX_FORM_GAUSSIAN;
     const int least = form_table[prior->form].min_params;
     if (prior->n_param < least || (exact && prior->n_param != least) ||
         (prior->form == FRX_FORM_FOURIER && prior->n_param % 2 == 0))
@@ -135,6 +136,10 @@ static enum frx_status check_prior(const struct frx_prior *prior, int n_bead) {
     if (prior->form == FRX_FORM_REPULSION && prior->feature != FRX_FEATURE_DISTANCE)
         return FRX_FAIL(FRX_ERR_MODEL, "prior %s: form repulsion goes with feature distance only",
                         prior->name);
+    for (int t = 0; prior->form == FRX_FORM_GAUSSIAN && t < prior->n_term; t++)
+        if (!(prior->params[3 * (size_t)t + 2] > 0))
+            return FRX_FAIL(FRX_ERR_MODEL, "prior %s, term %d has a well of width %g", prior->name, t,
+                            prior->params[3 * (size_t)t + 2]);
     for (int t = 0; t < prior->n_term; t++)
         for (int a = 0; a < prior->order; a++) {
             const int32_t *atoms = prior->atoms + (size_t)t * prior->order;

@@ -82,7 +82,8 @@ struct frx_network {
     X(POLYNOMIAL, "polynomial", 2)                                                                           \
     X(RESTRICTED, "restricted", 2)                                                                           \
     X(FOURIER, "fourier", 1)                                                                                 \
-    X(REPULSION, "repulsion", 1)
+    X(REPULSION, "repulsion", 1)                                                                             \
+    X(GAUSSIAN, "gaussian", 3)
 
 enum frx_feature {
 #define FRX_FEATURE_ENUM(id, name, order) FRX_FEATURE_##id,
