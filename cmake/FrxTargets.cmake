@@ -36,13 +36,16 @@ if(FRX_MPI)
 endif()
 
 set(FRX_C_WARNINGS -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes)
+set(FRX_CUDA_WARNINGS -Xcompiler=-Wall,-Wextra,-Wshadow)  # no -Wpedantic: it rejects the code that nvcc generates
 if(FRX_WERROR)
     list(APPEND FRX_C_WARNINGS -Werror)
+    list(APPEND FRX_CUDA_WARNINGS -Werror=all-warnings)
 endif()
 
 # frx_target_setup(target): warnings and sanitizers, for libraries, programs and tests alike
 function(frx_target_setup target)
-    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:C>:${FRX_C_WARNINGS}>)
+    target_compile_options(${target} PRIVATE
+        $<$<COMPILE_LANGUAGE:C>:${FRX_C_WARNINGS}> $<$<COMPILE_LANGUAGE:CUDA>:${FRX_CUDA_WARNINGS}>)
     if(FRX_SANITIZE)
         target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:C>:-fsanitize=${FRX_SANITIZE};-fno-omit-frame-pointer;-fno-sanitize-recover=all>)
         target_link_options(${target} PRIVATE -fsanitize=${FRX_SANITIZE})
