@@ -1,0 +1,76 @@
+/* The GPU as the engine sees it: CUDA errors as frx_status, the choice of a device, and the arena, the one
+ * piece of device memory from which every array is taken.
+ *
+ * Memory: a part of the engine has one function that takes its arrays from an arena. Run on an arena without
+ * memory it only counts, so that a plan needs no GPU; run on the real one it hands out pointers. Nothing is
+ * allocated afterwards. */
+#ifndef FRX_KERNELS_DEVICE_H
+#define FRX_KERNELS_DEVICE_H
+
+#include "engine.h"
+#include "status.h"
+
+#include <cuda_runtime.h>
+#include <stddef.h>
+
+/* Translate a code of the CUDA runtime: FRX_ERR_MEMORY for a failed allocation, otherwise FRX_ERR_DEVICE.
+ * Local. */
+FRX_CHECKED enum frx_status frx_cuda_status(cudaError_t code, const char *call, const char *file, int line);
+
+/* Evaluate a CUDA call; return its status from the calling function if it failed. */
+#define FRX_CUDA(call) FRX_TRY(frx_cuda_status((call), #call, __FILE__, __LINE__))
+
+/* What a launcher returns: the status of the launch just made. */
+#define FRX_LAUNCHED(what) frx_cuda_status(cudaGetLastError(), (what), __FILE__, __LINE__)
+
+#define FRX_ARENA_ALIGNMENT 256 /* bytes; what cudaMalloc guarantees too */
+
+struct frx_arena {
+    char *base;  /* device memory, or NULL: only count */
+    size_t used; /* bytes */
+};
+
+/* Take `bytes` of device memory, aligned; NULL from an arena that only counts. Local. */
+void *frx_arena_take(struct frx_arena *arena, size_t bytes);
+
+/* pointer = count elements of its type */
+#define FRX_TAKE(arena, pointer, count)                                                                      \
+    ((pointer) = (decltype(pointer))frx_arena_take((arena), (size_t)(count) * sizeof *(pointer)))
+
+/* Make `device` this thread's device after checking that it exists and that this build has code for it.
+ * Errors: FRX_ERR_DEVICE (no driver, no such device), FRX_ERR_UNSUPPORTED (architecture). Local. */
+FRX_CHECKED enum frx_status frx_device_select(int device);
+
+/* Bytes of shared memory that one block may have on this thread's device. Local. */
+FRX_CHECKED enum frx_status frx_device_shared_limit(size_t *bytes);
+
+/* ---- stage times ---- */
+
+enum frx_stage {
+    FRX_STAGE_NEIGHBOURS,
+    FRX_STAGE_MESSAGES,
+    FRX_STAGE_DENSE,
+    FRX_STAGE_PRIORS,
+    FRX_STAGE_INTEGRATION,
+    FRX_STAGE_ENERGY,
+    FRX_N_STAGE
+};
+
+/* Marks on a stream: the time between two marks belongs to the stage named by the second. A NULL timer is
+ * fine and costs nothing, so that the same code runs timed and captured in a graph. */
+struct frx_timer;
+
+enum frx_status frx_timer_create(struct frx_timer **timer);
+void frx_timer_destroy(struct frx_timer *timer);
+
+/* Start the clock on a stream; end a stage there; wait and add what was marked to the sums. Local. */
+FRX_CHECKED enum frx_status frx_timer_start(struct frx_timer *timer, cudaStream_t stream);
+FRX_CHECKED enum frx_status frx_timer_mark(struct frx_timer *timer, enum frx_stage stage,
+                                           cudaStream_t stream);
+FRX_CHECKED enum frx_status frx_timer_collect(struct frx_timer *timer);
+
+/* Names, and seconds summed so far, by enum frx_stage. Local. */
+const char *frx_stage_name(enum frx_stage stage);
+double frx_timer_seconds(const struct frx_timer *timer, enum frx_stage stage);
+
+#endif
