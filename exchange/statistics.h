@@ -8,9 +8,10 @@
  *   Lambda_k = sum_{n<k} r_n                 communication barrier from rung 0 to rung k
  *   round trips per event, all replicas of a ladder of K rungs:
  *       even-odd 1/(2 + 2 E), stochastic even-odd 1/(2(K-1) + 2 E), E = sum_n r_n/(1 - r_n)
- * A round trip is hottest -> coldest -> hottest, a tempered restart its first half. A replica is labelled
- * `up` after a visit to the coldest rung and `down` after one to the hottest; f = up/(up + down) falls from 1
- * to 0 along the ladder, evenly if it is well placed, with a step where replicas cannot pass.
+ * A round trip is hottest -> coldest -> hottest, a tempered restart its first half. A replica
+ * has no label until its first visit to the hottest rung, is on its way `down` after each, and `up` again
+ * after the coldest; f = up/(up + down) falls from 1 to 0 along the ladder, evenly if it is well placed, with
+ * a step where replicas cannot pass.
  *
  * Source: Syed, Bouchard-Cote, Deligiannidis, Doucet, J. R. Stat. Soc. B 84, 321 (2022), theorem 1 and
  * corollary 2; labels and f: Katzgraber, Trebst, Huse, Troyer, J. Stat. Mech. P03018 (2006). */

@@ -33,7 +33,7 @@ struct frx_transport_class {
     enum frx_memory_space memory; /* where it can read and write buffers */
 
     /* Errors: FRX_ERR_COMM, FRX_ERR_MEMORY, FRX_ERR_DEVICE. Collective. *carrier is owned by the caller. */
-    enum frx_status (*create)(const struct frx_comm *comm, const struct frx_buffers *buffers, int n_rep,
+    enum frx_status (*create)(const struct frx_comm *comm, const struct frx_buffers *buffers,
                               struct frx_carrier **carrier);
     void (*destroy)(struct frx_carrier *carrier); /* Collective; NULL is fine */
 
