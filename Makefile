@@ -1,0 +1,32 @@
+# Wraps CMake's presets (CMakePresets.json); every command does the set-up that it needs. PRESET=cpu|cuda|asan|ci chooses one.
+PRESET = default
+TESTS  =
+
+all: setup  ## build the program and the tests (with CUDA where there is nvcc)
+	@cmake --preset $(PRESET) >/dev/null
+	@cmake --build --preset $(PRESET)
+
+demo: all  ## watch the demo protein fold and unfold (two minutes)
+	@build/$(PRESET)/src/app/flashrex run configs/demo.yaml
+
+test: SETUP = test
+test: all  ## run all tests; TESTS='-L unit' or TESTS='-R name' chooses some (options of ctest)
+	@ctest --preset $(PRESET) $(TESTS)
+
+cuda:  ## build with CUDA, or say why not
+	@$(MAKE) all PRESET=cuda
+
+format: SETUP = ci
+format: setup  ## bring all C and CUDA sources into the house format
+	@git ls-files '*.[ch]' '*.cu' '*.cuh' | xargs .venv/bin/clang-format -i
+
+setup:  ## install what building needs: system packages and .venv
+	@tools/setup.sh $(SETUP)
+
+clean:  ## remove what was built (and keep .venv)
+	rm -rf build demo-run
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' Makefile | expand -t 10
+
+.PHONY: all demo test cuda format setup clean help
