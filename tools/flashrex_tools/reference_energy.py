@@ -230,6 +230,9 @@ def form(kind, params, x):
     if kind == "repulsion":
         v = (p[0] / x) ** 6
         return v, -6 * v / x
+    if kind == "gaussian":
+        v = -p[0] * np.exp(-((x - p[1]) ** 2) / (2 * p[2] ** 2))
+        return v, -v * (x - p[1]) / p[2] ** 2
     v, slope = np.zeros_like(x), np.zeros_like(x)
     if kind == "fourier":
         v = v + p[0]

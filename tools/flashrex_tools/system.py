@@ -21,7 +21,7 @@ FEATURE_ORDER = {
     "torsion_shifted": 4,
     "radius_squared": 1,
 }
-FORMS = ("harmonic", "polynomial", "restricted", "fourier", "repulsion")
+FORMS = ("harmonic", "polynomial", "restricted", "fourier", "repulsion", "gaussian")
 
 
 @dataclass

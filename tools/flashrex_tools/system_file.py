@@ -75,14 +75,14 @@ def _write_network(group, net):
         _write_linear(group.create_group(f"output_{k}"), linear)
 
 
-def write_system(path, system, known_answer):
+def write_system(path, system, known_answer, generator="flashrex-import"):
     """Writes `system` to `path`, all or nothing. `known_answer` is the dictionary of
-    reference_energy.evaluate for one frame, with its `positions`."""
+    reference_energy.evaluate for one frame, with its `positions`; `generator` is the name of the program."""
     path = Path(path)
     part = path.with_name(path.name + ".part")
     try:
         with h5py.File(part, "w") as file:
-            _write(file, system, known_answer)
+            _write(file, system, known_answer, generator)
         os.replace(part, path)
     except OSError as error:
         raise ImportFailure(f"{path}: cannot be written ({error})") from None
@@ -90,10 +90,10 @@ def write_system(path, system, known_answer):
         part.unlink(missing_ok=True)
 
 
-def _write(file, system, known_answer):
+def _write(file, system, known_answer, generator):
     file.attrs["flashrex_format"] = "system"
     file.attrs["version"] = FORMAT_VERSION
-    file.attrs["generator"] = f"flashrex-import {__version__}"
+    file.attrs["generator"] = f"{generator} {__version__}"
     file.attrs["family"] = system.family
     file.attrs["source"] = "; ".join(Path(s).name for s in system.sources)
     file.attrs["source_sha256"] = "; ".join(sha256(s) for s in system.sources)
