@@ -18,7 +18,7 @@ void frx_hdf5_release(hid_t *id);
     do {                                                                                                     \
         if ((call) < 0) return FRX_HDF5_FAIL(status, __VA_ARGS__);                                           \
     } while (0)
-#define FRX_HDF5_FAIL(status, ...) frx_hdf5_fail((status), __FILE__, __LINE__, __VA_ARGS__)
+#define FRX_HDF5_FAIL(status, ...) (frx_hdf5_fail((status), __FILE__, __LINE__, __VA_ARGS__), (status))
 enum frx_status frx_hdf5_fail(enum frx_status status, const char *file, int line, const char *format, ...)
     FRX_PRINTF(4, 5);
 

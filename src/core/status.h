@@ -59,8 +59,9 @@ const char *frx_status_name(enum frx_status status);
 const char *frx_status_text(enum frx_status status);
 int frx_status_exit_code(enum frx_status status);
 
-/* return FRX_FAIL(FRX_ERR_IO, "cannot open %s: %s", path, strerror(errno)); */
-#define FRX_FAIL(status, ...) frx_fail((status), __FILE__, __LINE__, __VA_ARGS__)
+/* return FRX_FAIL(FRX_ERR_IO, "cannot open %s: %s", path, strerror(errno)); The value is `status` itself and
+ * not what a call returns, so that compilers and static analysis know that it is not FRX_OK. */
+#define FRX_FAIL(status, ...) (frx_fail((status), __FILE__, __LINE__, __VA_ARGS__), (status))
 
 /* Evaluate an expression of type enum frx_status; return it from the calling function unless it is FRX_OK. */
 #define FRX_TRY(expression)                                                                                  \
