@@ -1,10 +1,10 @@
 /* Filters as tables: W_l(r) of every interaction and channel as a cubic spline in r, so that the radial
  * basis, the envelopes and the filter network vanish from the inner loop.
  *
- * The domain [r_lo, r_hi) is cut into segments at the points where an envelope has a kink (jump of the
- * curvature); usually there is one segment. In a segment of n_interval intervals of equal length the spline
- * is C2 and has n_interval + 3 coefficients per channel (uniform cubic B-spline); value and slope are
- * continuous from one segment to the next. Evaluation at one distance:
+ * The domain [r_lo, r_hi) is cut into segments: at fixed fractions, because filters vary faster at short
+ * distances, and where an envelope has a kink (jump of the curvature). In a segment of n_interval intervals
+ * of equal length the spline is C2 and has n_interval + 3 coefficients per channel (uniform cubic B-spline);
+ * value and slope are continuous from one segment to the next. Evaluation at one distance:
  *
  *   row = frx_filter_locate(&grid, r, w, dw);               once, for all interactions and channels
  *   W_c(r)  = sum_{k<4} w[k]  coefficient[l][row + k][c]
@@ -28,9 +28,9 @@
 extern "C" {
 #endif
 
-#define FRX_FILTER_MAX_SEGMENT  5     /* two envelopes have at most two kinks each */
-#define FRX_FILTER_MAX_INTERVAL 16384 /* of all segments together; when that is not enough, creation fails   \
-                                       */
+#define FRX_FILTER_MAX_SEGMENT 8 /* four cuts, and at most three kinks of two envelopes */
+/* Of all segments together; when that is not enough, creation fails. */
+#define FRX_FILTER_MAX_INTERVAL 16384
 
 /* Default tolerances. Single: below what float arithmetic costs. Mixed: below what 16-bit rows cost. */
 #define FRX_FILTER_TOLERANCE_SINGLE 2e-6
