@@ -87,7 +87,7 @@ fi
 # The environment is made again when the list of its packages changes or the project has moved.
 stamp=.venv/.installed
 if [ "$(cat $stamp 2>/dev/null)" != "$PWD" ] || [ tools/pyproject.toml -nt $stamp ] || [ tools/setup.sh -nt $stamp ]; then
-    find_python
+    find_python || { echo "setup: no Python 3.9 or newer that can make environments"; exit 1; }
     quietly "Python tools into .venv" "$python" -m venv --clear .venv
     quietly "Python tools into .venv: numpy, h5py, MDAnalysis, .." .venv/bin/python -m pip install \
         --disable-pip-version-check -e 'tools[test,trajectories]'
