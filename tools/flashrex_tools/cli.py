@@ -4,6 +4,8 @@ import argparse
 import os
 import sys
 
+import numpy as np
+
 from . import __version__
 from .errors import ImportFailure
 from .importer import Request, import_system
@@ -77,8 +79,9 @@ def describe(system, notes, answer):
             f"network     {len(net.interactions)} interactions, {n_hidden} features, "
             f"{net.interactions[0].lin1.weight.shape[0]} filters, {n_type} bead types, cutoff {net.r_cut:g} A"
         )
-        yield f"  filter    {_widths(len(net.basis.center), net.interactions[0].filter)}, {_envelope(net.envelope)}"
-        yield f"  basis     {len(net.basis.center)} {net.basis.name}, {_envelope(net.basis.envelope)}"
+        n_basis = len(net.basis.center)
+        yield f"  basis     {n_basis} {net.basis.name}, {_envelope(net.basis.envelope)}"
+        yield f"  filter    {_widths(n_basis, net.interactions[0].filter)}, {_envelope(net.envelope)}"
         yield f"  output    {_widths(n_hidden, net.output)}, scale {net.scale:g}, shift {net.shift:g}"
     for term in system.priors:
         yield f"prior       {term.name}: {len(term.atoms)} terms, {term.form} in {term.feature}"
@@ -101,6 +104,11 @@ def _envelope(envelope):
     return f"{envelope.kind} envelope {envelope.r_lo:g}-{envelope.r_hi:g} A"
 
 
+def _one_line(text):
+    """Text of a file may hold anything; what is printed is one line of printable characters."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(str(text).split("\n")))[:2000]
+
+
 def main(argv=None):
     """Runs the command; returns the exit code: 0, or 2 with one line on stderr."""
     args = _parser().parse_args(argv)
@@ -112,12 +120,14 @@ def main(argv=None):
             raise ImportFailure(f"{args.output} exists; -f replaces it")
         system = import_system(request)
         answer = evaluate(system, system.structures[0])
+        if not np.isfinite(answer["energy"]):
+            raise ImportFailure("the energy of structure 0 is not a number: do beads lie on each other?")
         write_system(args.output, system, answer)
     except ImportFailure as failure:
-        print(f"flashrex-import: error: {failure}", file=sys.stderr)
+        print(f"flashrex-import: error: {_one_line(failure)}", file=sys.stderr)
         return 2
     for line in describe(system, request.notes, answer):
-        print(line)
+        print(_one_line(line))
     print(f"written     {args.output}")
     return 0
 

@@ -44,10 +44,7 @@ def kind_of(path):
 
 def read_trajectory(path, kind, n_bead):
     """All frames [n][n_bead][3], Angstrom, of a trajectory that holds the beads and nothing else."""
-    if kind == "hdf5":
-        frames = _hdf5_frames(path)
-    else:
-        frames = _mdanalysis_frames(path, kind)
+    frames = _hdf5_frames(path) if kind == "hdf5" else _mdanalysis_frames(path, kind)
     if frames.ndim != 3 or frames.shape[0] < 1 or frames.shape[2] != 3:
         raise ImportFailure(f"{path}: frames of shape {frames.shape}")
     if frames.shape[1] != n_bead:

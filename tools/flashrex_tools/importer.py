@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from . import topology, torchmd_prior
-from .errors import ImportFailure
+from .errors import ImportFailure, describe
 from .frames import kind_of, read_trajectory
 from .mlcg_model import NETWORKS, is_mlcg_model, read_network, split_model
 from .pdb import read_pdb
-from .priors import count_without_parameters, read_prior
+from .priors import check_prior, count_without_parameters, read_prior
 from .reference_energy import neighbour_counts
 from .structures import is_configurations, read_configurations
 from .system import System
@@ -62,7 +62,7 @@ def _import_mlcg(request, kinds, model):
         model, configurations = model
     if not is_mlcg_model(model):
         raise ImportFailure(
-            f"{request.model}: neither a model of mlcg nor a torchmd-net checkpoint ({_what(model)})"
+            f"{request.model}: neither a model of mlcg nor a torchmd-net checkpoint ({describe(model)})"
         )
     if kinds.get(request.structures) == "torch":
         configurations = TorchFile(request.structures).load()
@@ -74,7 +74,7 @@ def _import_mlcg(request, kinds, model):
             configurations = configurations[1]
     if configurations is not None and not is_configurations(configurations):
         raise ImportFailure(
-            f"{request.structures or request.model}: {_what(configurations)} is no list of AtomicData"
+            f"{request.structures or request.model}: {describe(configurations)} is no list of AtomicData"
         )
     modules = _mlcg_modules(request, kinds, model)
     if configurations is not None:
@@ -91,7 +91,7 @@ def _mlcg_modules(request, kinds, model):
         raise ImportFailure(f"{request.prior}: the prior of an mlcg model is a file written by torch.save")
     prior = TorchFile(request.prior).load()
     if not is_mlcg_model(prior):
-        raise ImportFailure(f"{request.prior}: not a prior of mlcg ({_what(prior)})")
+        raise ImportFailure(f"{request.prior}: not a prior of mlcg ({describe(prior)})")
     for name, module in split_model(prior).items():
         if name in modules:
             raise ImportFailure(f"the energy term {name} is in {request.model} and in {request.prior}")
@@ -101,6 +101,9 @@ def _mlcg_modules(request, kinds, model):
 
 def _from_configurations(request, kinds, modules, found):
     network, terms = _read_terms(modules, found.lists, found.types, request.notes)
+    for name, atoms in found.lists.items():
+        if name not in modules and len(atoms):
+            request.notes.append(f"{len(atoms)} terms {name} have no prior and are not used")
     molecule = None
     if request.topology is not None:
         molecule = _molecule(request.topology, kinds, "five-bead" if found.types.max() > 20 else "ca")
@@ -126,51 +129,43 @@ def _from_structure(request, kinds, modules):
         )
     names = [name for name, module in modules.items() if module.kind not in NETWORKS]
     if not names:
-        raise ImportFailure(
-            f"{request.model} has no prior: give --prior FILE, or AtomicData with --structures"
-        )
+        raise ImportFailure(f"{request.model} has no prior: give --prior, or AtomicData with --structures")
+    for name in names:
+        if modules[name].kind.startswith("Static"):
+            raise ImportFailure(f"the prior {name} is specialised: give the AtomicData saved with it")
     molecule = _molecule(path, kinds, topology.guess_mapping(names, request.prior or request.model))
+    for name in topology.missing_terms(names, molecule.lists):
+        raise ImportFailure(f"the molecule has terms {name}, for which the prior has no parameters")
     network, terms = _read_terms(modules, molecule.lists, molecule.beads.type, request.notes)
     for term in terms:
-        if count_without_parameters(term):
-            raise ImportFailure(f"the prior {term.name} has no parameters for a term of this molecule")
+        absent = count_without_parameters(term)
+        if absent:
+            raise ImportFailure(f"the prior {term.name} has no parameters for {absent} terms of the molecule")
     positions = _positions(request, kinds, molecule, molecule.beads.type)
     return _finish(request, System("mlcg", molecule.beads, molecule.bonds, network, terms, positions))
 
 
 def _read_terms(modules, lists, types, notes):
-    """(Network or None, terms) of the modules for a molecule with these term lists and bead types."""
+    """((Network, limit) or None, terms) for a molecule with these term lists and bead types."""
     network, terms = None, []
     for name, module in modules.items():
-        if module.kind in NETWORKS or "SchNet" in module.kind:
+        if module.kind in NETWORKS:
             if network is not None:
                 raise ImportFailure(f"{module.path}: a second network, only one is understood")
             network = read_network(module)
             continue
+        check_prior(module)
         if name not in lists:
             raise ImportFailure(f"there is no list of the beads of prior {name}")
         terms.append(read_prior(name, module, lists[name], types))
     empty = [term.name for term in terms if not len(term.atoms)]
     if empty:
         notes.append(f"no such terms in this molecule: {', '.join(empty)}")
-    terms = [term for term in terms if len(term.atoms)]
-    _remark_unused(modules, lists, notes)
     for term in terms:
         absent = count_without_parameters(term)
         if absent:
-            notes.append(
-                f"{absent} of {len(term.params)} terms of {term.name} have no parameters (zero energy)"
-            )
-    return network, terms
-
-
-def _remark_unused(modules, lists, notes):
-    """Tells of term lists without a prior; wholes and their parts by chain ends stand for each other."""
-    used = {name.replace("n_term_", "").replace("c_term_", "").replace("bulk_", "") for name in modules}
-    for name, atoms in lists.items():
-        whole = name.replace("n_term_", "").replace("c_term_", "").replace("bulk_", "")
-        if name not in modules and len(atoms) and whole not in used and name != "dihedrals":
-            notes.append(f"{len(atoms)} terms {name} of the molecule have no prior")
+            notes.append(f"{absent} of {len(term.params)} terms {term.name} have no parameters (zero energy)")
+    return network, [term for term in terms if len(term.atoms)]
 
 
 # torchmd
@@ -257,14 +252,10 @@ def _finish(request, system):
     most = max(int(neighbour_counts(frame, r_cut).max()) for frame in system.structures)
     if most > limit:
         raise ImportFailure(
-            f"the model keeps at most {limit} neighbours (max_num_neighbors) and a bead has {most} within {r_cut:g} A: "
-            "its graph is truncated, which is not understood"
+            f"the model keeps at most {limit} neighbours (max_num_neighbors) and a bead has {most} within "
+            f"{r_cut:g} A: its graph is truncated, which is not understood"
         )
     request.notes.append(
         f"max_num_neighbors = {limit} is not applied: all neighbours count ({most} at the start)"
     )
     return system
-
-
-def _what(value):
-    return getattr(value, "name", None) or f"a {type(value).__name__}"

@@ -5,7 +5,7 @@ Equations as in mlcg's schnet.py, radial_basis/ and cutoff.py; the formulas are 
 
 import numpy as np
 
-from .errors import ImportFailure
+from .errors import ImportFailure, describe
 from .modules import Module
 from .system import Basis, Envelope, Interaction, Linear, Network
 from .unpickle import Record
@@ -13,6 +13,7 @@ from .unpickle import Record
 WRAPPERS = ("GradientsOut", "EnergyOut")
 SUMS = ("SumOut", "ModuleDict")
 NETWORKS = ("StandardSchNet", "SchNet")
+MAX_LAYERS = 100
 
 
 def is_mlcg_model(value):
@@ -22,28 +23,31 @@ def is_mlcg_model(value):
 
 def split_model(record):
     """Flattens a saved model into {name: Module} of networks and priors, in the file's order."""
-    return _flatten(Module(record, "model"), None)
+    return _flatten(Module(record, "model"), None, set())
 
 
-def _flatten(module, key):
+def _flatten(module, key, seen):
+    if id(module.state) in seen:
+        raise ImportFailure(f"{module.path} is a module that contains itself or stands in the model twice")
+    seen.add(id(module.state))
     if module.kind in WRAPPERS:
         module.accept(children=["model"], attributes=["name", "targets"])
-        return _flatten(module.child("model"), key)
+        return _flatten(module.child("model"), key, seen)
     if module.kind == "SumOut":
         module.accept(children=["models"], attributes=["name", "targets"])
-        return _flatten(module.child("models"), None)
+        return _flatten(module.child("models"), None, seen)
     if module.kind == "ModuleDict":
         module.accept(children=module.children)
         out = {}
         for child in module.children:
-            for name, model in _flatten(module.child(child), child).items():
+            for name, model in _flatten(module.child(child), child, seen).items():
                 if name in out:
                     raise ImportFailure(f"{model.path}: a second energy term called {name}")
                 out[name] = model
         return out
     name = module.attribute("name", key or "SchNet")
     if key is not None and name != key:
-        raise ImportFailure(f"{module.path} is called {name!r}, but its sum knows it as {key!r}")
+        raise ImportFailure(f"{module.path} is called {describe(name)}, but its sum knows it as {key!r}")
     return {name: module}
 
 
@@ -57,9 +61,9 @@ def read_network(module):
         raise ImportFailure(f"{module.path} has self_interaction, which is not understood")
     basis, r_cut = _basis(module.child("rbf_layer"))
     blocks = module.child("interaction_blocks").expect("Sequential", "ModuleList")
+    if not 1 <= len(blocks.children) <= MAX_LAYERS:
+        raise ImportFailure(f"{blocks.path} has {len(blocks.children)} interactions")
     read = [_interaction(blocks.child(key)) for key in blocks.children]
-    if not read:
-        raise ImportFailure(f"{blocks.path} is empty")
     envelopes = [env for _, env in read]
     if any(env != envelopes[0] for env in envelopes):
         raise ImportFailure(f"{blocks.path}: the interactions have different cutoff functions")
@@ -71,7 +75,7 @@ def read_network(module):
         interactions=[interaction for interaction, _ in read],
         output=_mlp(module.child("output_network")),
     )
-    return network, int(module.attribute("max_num_neighbors", 1000))
+    return network, int(module.number("max_num_neighbors"))
 
 
 def _embedding(module):
@@ -142,12 +146,14 @@ def _tanh(module):
 def _mlp(module):
     """Layers of an MLP: Linear, Tanh, Linear, ..., Linear."""
     if module.kind == "TypesMLP":
-        module.accept(children=["mlp"], attributes=["name", "weights_per_species", "species"])
-        if module.attribute("weights_per_species", False):
+        if module.attribute("weights_per_species"):
             raise ImportFailure(f"{module.path} has separate weights per bead type, which is not understood")
+        module.accept(children=["mlp"], attributes=["name"])
         module = module.child("mlp")
     module.expect("MLP").accept(children=["layers"])
     sequence = module.child("layers").expect("Sequential")
+    if len(sequence.children) > MAX_LAYERS:
+        raise ImportFailure(f"{sequence.path} has {len(sequence.children)} layers")
     out = []
     for k, key in enumerate(sequence.children):
         layer = sequence.child(key)
@@ -172,8 +178,9 @@ def _interaction(module):
 
 def _message_passing(conv, children):
     """torch_geometric's MessagePassing: only a plain sum over neighbours is understood."""
-    if conv.attribute("aggr", "add") not in ("add", "sum"):
-        raise ImportFailure(f"{conv.path}: aggr is {conv.attribute('aggr')!r}, only 'add' is understood")
+    aggr = conv.attribute("aggr", "add")
+    if aggr not in ("add", "sum"):
+        raise ImportFailure(f"{conv.path}: aggr is {describe(aggr)}, only 'add' is understood")
     if "aggr_module" in conv.children:
         conv.child("aggr_module").expect("SumAggregation").accept(attributes=["_deterministic"])
     own = [key for key in conv.state if key.startswith("_") and not key.endswith("_hooks")]

@@ -6,7 +6,7 @@ which is not understood becomes an error that names it instead of a wrong energy
 
 import numpy as np
 
-from .errors import ImportFailure
+from .errors import ImportFailure, describe
 from .torch_file import SparseTensor, Tensor
 from .unpickle import Record
 
@@ -38,7 +38,7 @@ class Module:
 
     def __init__(self, record, path):
         if not isinstance(record, Record) or not isinstance(record.state, dict):
-            raise ImportFailure(f"{path}: a module was expected, this is {_describe(record)}")
+            raise ImportFailure(f"{path}: a module was expected, this is {describe(record)}")
         self.path, self.kind, self.name = path, record.kind, record.name
         self.state = record.state
         self.children = self._dict("_modules")
@@ -60,7 +60,7 @@ class Module:
         return self
 
     def accept(self, children=(), tensors=(), attributes=()):
-        """Refuses members outside these lists. An unknown attribute that is None or False is off, and passes."""
+        """Refuses members outside these lists. An attribute that is None or False is off, and passes."""
         for what, found, known in (
             ("submodule", self.children, children),
             ("tensor", self.tensors, tensors),
@@ -103,12 +103,6 @@ class Module:
             value = value.numpy().reshape(-1)[0]
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.number)):
             raise ImportFailure(
-                f"{self.path} ({self.kind}): {key} is {_describe(value)}, a number was expected"
+                f"{self.path} ({self.kind}): {key} is {describe(value)}, a number was expected"
             )
         return float(value)
-
-
-def _describe(value):
-    if isinstance(value, Record):
-        return value.name
-    return repr(value) if isinstance(value, (str, int, float, type(None))) else f"a {type(value).__name__}"

@@ -6,9 +6,11 @@ import numpy as np
 
 from .errors import ImportFailure
 
-RESIDUES = (
-    "ALA CYS ASP GLU PHE GLY HIS ILE LYS LEU MET ASN PRO GLN ARG SER THR VAL TRP TYR".split()
-)  # in the order of mlcg's bead types 1-20
+# In the order of mlcg's bead types 1-20.
+RESIDUES = [
+    "ALA", "CYS", "ASP", "GLU", "PHE", "GLY", "HIS", "ILE", "LYS", "LEU",
+    "MET", "ASN", "PRO", "GLN", "ARG", "SER", "THR", "VAL", "TRP", "TYR",
+]  # fmt: skip
 ALIASES = {
     "HSD": "HIS", "HSE": "HIS", "HSP": "HIS", "HID": "HIS", "HIE": "HIS", "HIP": "HIS",
     "CYX": "CYS", "CYM": "CYS", "ASH": "ASP", "GLH": "GLU", "LYN": "LYS", "MSE": "MET",
@@ -44,8 +46,8 @@ class Protein:
 
 
 def read_pdb(path):
-    """Protein of a PDB file. Solvent is left out, of alternate locations the first is taken; other residues that
-    are no amino acids raise ImportFailure where they are used."""
+    """Protein of a PDB file: without solvent, and of alternate locations the first. Residues that are no
+    amino acids raise ImportFailure where they are used."""
     models, rows = [], []
     with open(path, encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, start=1):

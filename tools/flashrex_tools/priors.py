@@ -1,6 +1,6 @@
 """mlcg's priors: parameter tables over bead types, or specialised ("Static") lists, to explicit terms.
 
-Every class is one line of PRIORS: the feature, the form and how its tables become the form's parameters.
+Every class is one line of PRIORS; the tables of each form follow.
 """
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from .errors import ImportFailure
 from .system import FEATURE_ORDER, Term
 
-# class: (feature, form, tables)
+# class: (feature, form)
 PRIORS = {
     "HarmonicBonds": ("distance", "harmonic"),
     "GeneralBonds": ("distance", "harmonic"),
@@ -49,18 +49,24 @@ _ATTRIBUTES = [
 ]
 
 
+def check_prior(module):
+    """(class without "Static", whether it is specialised) of a prior that is understood."""
+    static = module.kind.startswith("Static")
+    kind = module.kind[len("Static") :] if static else module.kind
+    if kind not in PRIORS or (static and PRIORS[kind][1] not in _STATIC):
+        raise ImportFailure(
+            f"{module.path} is {module.name}, neither a SchNet nor a prior that is understood"
+        )
+    return kind, static
+
+
 def read_prior(name, module, atoms, types):
     """The Term of one prior.
 
     name: its name in all output; module: its Module; atoms: int [n_term][order], the beads of its terms;
     types: bead types [n_bead]. Parameters are looked up for these terms only.
     """
-    static = module.kind.startswith("Static")
-    kind = module.kind[len("Static") :] if static else module.kind
-    if kind not in PRIORS:
-        raise ImportFailure(
-            f"{module.path}: {module.name} is not a prior that is understood ({', '.join(PRIORS)})"
-        )
+    kind, static = check_prior(module)
     feature, form = PRIORS[kind]
     if atoms.ndim != 2 or atoms.shape[1] != FEATURE_ORDER[feature]:
         raise ImportFailure(
@@ -68,9 +74,7 @@ def read_prior(name, module, atoms, types):
         )
     if atoms.size and (atoms.min() < 0 or atoms.max() >= len(types)):
         raise ImportFailure(f"prior {name} names bead {int(atoms.max())} of {len(types)}")
-    tables = _STATIC.get(form) if static else _TABLES[form]
-    if tables is None:
-        raise ImportFailure(f"{module.path}: {module.name} is not understood (no specialised {form} priors)")
+    tables = (_STATIC if static else _TABLES)[form]
     module.accept(tensors=tables, attributes=_ATTRIBUTES)
     if static:
         values = {table: _static_rows(name, module.array(table), len(atoms)) for table in tables}
@@ -81,7 +85,7 @@ def read_prior(name, module, atoms, types):
 
 
 def _look_up(name, module, table, index):
-    """Rows [n_term] (or [n_term][n_degree]) of a table over bead types at type tuples `index` [order][n_term]."""
+    """Rows [n_term] (or [n_term][n_degree]) of a table at the type tuples `index` [order][n_term]."""
     tensor = module.tensor(table)
     try:
         if table not in _SERIES:

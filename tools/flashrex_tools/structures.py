@@ -11,9 +11,9 @@ from .unpickle import Record
 
 # Members of AtomicData that say nothing about the energy.
 _HARMLESS = {
-    "pos", "atom_types", "masses", "n_atoms", "name", "neighbor_list", "out", "forces", "energy", "velocities",
-    "traj_id", "frame_id", "tag", "batch", "ptr", "weights", "num_nodes", "edge_index", "edge_attr", "x", "y",
-    "face", "normal", "cell", "pbc", "exc_pair_index",
+    "pos", "atom_types", "masses", "n_atoms", "name", "neighbor_list", "out", "forces", "energy",
+    "velocities", "traj_id", "frame_id", "tag", "batch", "ptr", "num_nodes", "edge_index", "edge_attr",
+    "x", "y", "cell", "pbc", "exc_pair_index",
 }  # fmt: skip
 
 
@@ -30,9 +30,10 @@ class Configurations:
 
 def is_configurations(value):
     """True for a list (or tuple) of AtomicData, or a single one."""
-    if isinstance(value, Record):
-        return value.kind == "AtomicData"
-    return isinstance(value, (list, tuple)) and len(value) > 0 and all(map(is_configurations, value))
+    values = [value] if isinstance(value, Record) else value
+    if not isinstance(values, (list, tuple)) or not values:
+        return False
+    return all(isinstance(one, Record) and one.kind == "AtomicData" for one in values)
 
 
 def read_configurations(value):

@@ -88,7 +88,7 @@ class Network:
 
 @dataclass
 class Term:
-    """A list of prior terms V(x): `feature` gives x of `atoms` [n][order], `form` and `params` [n][m] give V."""
+    """A list of terms V(x): `feature` gives x of `atoms` [n][order], `form` and `params` [n][m] give V."""
 
     name: str
     feature: str
@@ -137,9 +137,14 @@ class System:
             _validate_network(self.network, self.beads)
 
 
+def _usable(name):
+    """A name that can be an HDF5 link and a word of output."""
+    return name.isprintable() and "/" not in name and name not in ("", ".")
+
+
 def _validate_term(term, n_bead):
     order = FEATURE_ORDER[term.feature]
-    if term.form not in FORMS or "/" in term.name or not term.name:
+    if term.form not in FORMS or not _usable(term.name):
         raise ImportFailure(f"prior {term.name!r}: unknown form {term.form!r} or unusable name")
     if term.atoms.shape != (len(term.params), order) or term.params.ndim != 2:
         raise ImportFailure(

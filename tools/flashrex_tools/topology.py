@@ -1,7 +1,7 @@
 """Coarse-grained molecules from a protein structure: which beads, of which types, and which terms.
 
-Two resolutions: five beads per residue (N, CA, CB, C, O; CGSchNet, Charron et al. 2025) and one bead per residue
-(CA). Term lists have the names and members that mlcg's own preparation gives them.
+Two resolutions: five beads per residue (N, CA, CB, C, O; CGSchNet, Charron et al. 2025) and one bead per
+residue (CA). Term lists have the names and members that mlcg's own preparation gives them.
 """
 
 from collections import deque
@@ -79,9 +79,27 @@ def guess_mapping(names, path):
     }
     unknown = sorted(set(names) - known)
     if unknown:
-        raise ImportFailure(f"{path}: terms of prior {unknown[0]} cannot be built from a structure; give --structures "
-                            "with the AtomicData that belong to the model")  # fmt: skip
+        raise ImportFailure(
+            f"{path}: the terms of prior {unknown[0]} cannot be built from a structure; give --structures "
+            "with the AtomicData that belong to the model"
+        )
     return "ca"
+
+
+def missing_terms(names, lists):
+    """Names of non-empty lists without a prior, though the prior has others of their family: all of phi, all
+    bonds at the chain's ends and inside, ..."""
+    families = {_family(name) for name in names}
+    out = []
+    for name, atoms in lists.items():
+        whole = name in ("bonds", "angles", "dihedrals") or _family(name) in names
+        if len(atoms) and name not in names and not whole and _family(name) in families:
+            out.append(name)
+    return out
+
+
+def _family(name):
+    return name if name in ("gamma_1", "gamma_2", "non_bonded") else name.rpartition("_")[2]
 
 
 def _atoms(residue, mapping):
@@ -117,7 +135,8 @@ def _check_gaps(positions, bonds, residue_of, residues, mapping):
         if length > _LONGEST_BOND[mapping]:
             here, there = residues[residue_of[a]], residues[residue_of[b]]
             raise ImportFailure(
-                f"residues {here.label} and {there.label} are bonded but {length:.1f} A apart: the chain has a gap"
+                f"residues {here.label} and {there.label} follow each other but are {length:.1f} A apart: "
+                "the chain has a gap"
             )
 
 

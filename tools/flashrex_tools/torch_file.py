@@ -6,17 +6,19 @@ tensor is used, so the prior tables of a 390 MB model cost only the elements tha
 """
 
 import math
+import struct
 import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 
-from .errors import ImportFailure
+from .errors import ImportFailure, describe
 from .unpickle import Global, Unpickler
 
 MAX_ENTRIES = 1 << 20
 MAX_DIMENSIONS = 16
+MAX_COUNT = 1 << 40  # any size, stride or offset
 MAX_EXPANDED = 1 << 24  # elements of a tensor that is larger than its storage (stride 0)
 
 STORAGE_DTYPES = {
@@ -68,10 +70,11 @@ class Tensor:
     """A strided view of a storage whose bounds have been checked."""
 
     def __init__(self, storage, offset, size, stride):
-        whole = all(type(x) is int and x >= 0 for x in (offset, *size, *stride))
+        whole = all(type(x) is int and 0 <= x < MAX_COUNT for x in (offset, *size, *stride))
         if not whole or len(size) != len(stride) or len(size) > MAX_DIMENSIONS:
             raise ImportFailure(
-                f"a tensor has an impossible shape (offset {offset}, sizes {size}, strides {stride})"
+                f"a tensor has an impossible shape: offset {describe(offset)}, sizes {describe(size)}, "
+                f"strides {describe(stride)}"
             )
         count = math.prod(size)
         last = offset + sum((n - 1) * step for n, step in zip(size, stride)) if count else offset - 1
@@ -112,7 +115,7 @@ class SparseTensor:
 
     def __init__(self, indices, values, shape):
         ok = isinstance(indices, Tensor) and isinstance(values, Tensor) and isinstance(shape, (tuple, list))
-        ok = ok and all(type(n) is int and n >= 0 for n in shape) and len(shape) <= MAX_DIMENSIONS
+        ok = ok and all(type(n) is int and 0 <= n < MAX_COUNT for n in shape) and len(shape) <= MAX_DIMENSIONS
         if (
             not ok
             or len(indices.shape) != 2
@@ -171,7 +174,7 @@ class TorchFile:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 self._read_directory(archive)
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, ValueError) as error:
+        except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, struct.error, zlib.error) as error:
             raise ImportFailure(f"{self.path}: not a complete PyTorch file ({error})") from None
         except OSError as error:
             raise ImportFailure(f"{self.path}: {error.strerror or error}") from None
@@ -184,6 +187,8 @@ class TorchFile:
         if len(self.entries) != len(entries):
             raise ImportFailure(f"{self.path}: the archive holds two entries of one name")
         for entry in entries:
+            if entry.flag_bits & 1:
+                raise ImportFailure(f"{self.path}: {entry.filename} is encrypted")
             if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
                 raise ImportFailure(
                     f"{self.path}: {entry.filename} is compressed, which torch.save never does"
@@ -233,8 +238,8 @@ class TorchFile:
         width = 2 if dtype == "bf16" else int(dtype[1:])
         if entry.file_size != count * width:
             raise ImportFailure(
-                f"{self.path}: the storage {key!r} has {entry.file_size} bytes where {count} elements of {width} "
-                "bytes are announced"
+                f"{self.path}: the storage {key!r} has {entry.file_size} bytes where {count} elements of "
+                f"{width} bytes are announced"
             )
         storage = Storage(self.path, entry, self._entry_start(entry), dtype, self.big_endian, count)
         self._storages[key, dtype] = storage
@@ -262,7 +267,7 @@ def _tensor(args):
     if not isinstance(size, (tuple, list)) or not isinstance(stride, (tuple, list)):
         raise ImportFailure("a tensor is described in an unexpected way")
     if len(args) == 7 and args[6]:
-        raise ImportFailure(f"a tensor carries metadata that is not understood: {args[6]}")
+        raise ImportFailure(f"a tensor carries metadata that is not understood: {describe(args[6])}")
     return Tensor(storage, offset, tuple(size), tuple(stride))
 
 
@@ -274,7 +279,7 @@ def _parameter(args):
 
 def _sparse(args):
     if len(args) != 2 or args[0] != "torch.sparse_coo" or not isinstance(args[1], tuple) or len(args[1]) < 3:
-        raise ImportFailure(f"a sparse tensor of an unknown layout ({args[0] if args else None})")
+        raise ImportFailure(f"a sparse tensor of an unknown layout ({describe(args[0]) if args else None})")
     return SparseTensor(*args[1][:3])
 
 
@@ -286,6 +291,6 @@ def is_torch_file(path):
         return True
     if start[2:].startswith(_LEGACY_MAGIC) and start[:1] == b"\x80":
         raise ImportFailure(
-            f"{path}: in the format of PyTorch before 1.6; load it once with a newer PyTorch and save it again"
+            f"{path}: in the format of PyTorch before 1.6; load it with a newer PyTorch and save it again"
         )
     return False

@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 
-from .errors import ImportFailure
+from .errors import ImportFailure, describe
 from .system import Basis, Envelope, Interaction, Linear, Network
 from .torch_file import Tensor
 from .unpickle import Record
@@ -77,19 +77,19 @@ class _Tensors:
 def read_checkpoint(checkpoint, cutoff=None, activation=None):
     """Returns (Network, max_num_neighbors or None).
 
-    cutoff (lower, upper) and activation stand in for hyperparameters that the file does not hold; they may repeat
-    what it holds but not contradict it.
+    cutoff (lower, upper) and activation stand in for hyperparameters that the file does not hold; they may
+    repeat what it holds but not contradict it.
     """
     hyper = _hyperparameters(checkpoint)
     for key, values in _UNDERSTOOD.items():
         if key in hyper and hyper[key] not in values:
-            raise ImportFailure(f"the checkpoint has {key} = {hyper[key]!r}; understood: {values}")
+            raise ImportFailure(f"the checkpoint has {key} = {describe(hyper[key])}; understood: {values}")
     lower, upper = _given(hyper, ("cutoff_lower", "cutoff_upper"), cutoff, "--cutoff LOWER UPPER")
     (activation,) = _given(hyper, ("activation",), activation and (activation,), "--activation tanh")
     if activation != "tanh":
-        raise ImportFailure(f"the activation {activation!r} is not understood, only 'tanh' is")
+        raise ImportFailure(f"the activation {describe(activation)} is not understood, only 'tanh' is")
     if not (isinstance(lower, (int, float)) and isinstance(upper, (int, float)) and 0 <= lower < upper):
-        raise ImportFailure(f"cutoffs {lower!r} and {upper!r} are not possible")
+        raise ImportFailure(f"cutoffs {describe(lower)} and {describe(upper)} are not possible")
 
     tensors = _Tensors(state_dict_of(checkpoint))
     top = next(key for key in tensors.tensors if key.endswith(_EMBEDDING))[: -len(_EMBEDDING)]
@@ -117,9 +117,12 @@ def read_checkpoint(checkpoint, cutoff=None, activation=None):
         )
     if hyper.get("num_layers", len(network.interactions)) != len(network.interactions):
         raise ImportFailure(
-            f"{len(network.interactions)} interactions where num_layers is {hyper['num_layers']}"
+            f"{len(network.interactions)} interactions where num_layers is {describe(hyper['num_layers'])}"
         )
-    return network, hyper.get("max_num_neighbors")
+    limit = hyper.get("max_num_neighbors")
+    if limit is not None and type(limit) is not int:
+        raise ImportFailure(f"max_num_neighbors is {describe(limit)}")
+    return network, limit
 
 
 def _hyperparameters(checkpoint):
@@ -137,7 +140,8 @@ def _given(hyper, keys, option, usage):
     if len(present) == len(keys):
         if option is not None and list(option) != present:
             raise ImportFailure(
-                f"the checkpoint has {', '.join(keys)} = {present}, not {list(option)}: leave out {usage}"
+                f"the checkpoint has {', '.join(keys)} = {describe(present)}, not {describe(list(option))}: "
+                f"leave out {usage}"
             )
         return present
     if option is None:
@@ -148,7 +152,7 @@ def _given(hyper, keys, option, usage):
 def _basis(tensors, prefix, kind, lower, upper):
     found = "expnorm" if prefix + "means" in tensors.tensors else "gauss"
     if kind is not None and kind != found:
-        raise ImportFailure(f"rbf_type is {kind!r}, but the basis has the tensors of {found!r}")
+        raise ImportFailure(f"rbf_type is {describe(kind)}, but the basis has the tensors of {found!r}")
     if found == "gauss":
         center = tensors.get(prefix + "offset")
         width = np.broadcast_to(-tensors.get(prefix + "coeff"), center.shape).copy()

@@ -1,21 +1,24 @@
 """torchmd's prior force field (YAML) and topology (PSF, or the C-alphas of a PDB) to explicit terms.
 
-bonds: k0 (r - req)^2. repulsion: 4 sqrt(eps_i eps_j) ((s_i + s_j)/2)^6 / r^6 over all pairs that are not bonded.
+bonds: k0 (r - req)^2. repulsion: 4 sqrt(eps_i eps_j) ((s_i + s_j)/2)^6 / r^6 over all pairs not bonded.
 dihedrals: sum phi_k (1 + cos(per phi - phase)), phi as torchmd's evaluate_torsion has it (the IUPAC sign).
 """
 
+import os
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
-from .errors import ImportFailure
+from .errors import ImportFailure, describe
 from .pdb import RESIDUES
 from .system import AMU, Beads, Term
 
 _ONE_LETTER = dict(zip(RESIDUES, "ACDEFGHIKLMNPQRSTVWY"))
-_BASE = {"ALA": 1, "GLY": 2, "PHE": 3, "TYR": 4, "ASP": 5, "GLU": 6, "TRP": 7, "PRO": 8, "ASN": 9, "GLN": 10,
-         "HIS": 11, "HSD": 11, "HSE": 11, "SER": 12, "THR": 13, "VAL": 14, "MET": 15, "CYS": 16, "NLE": 17}  # fmt: skip
+_BASE = {
+    "ALA": 1, "GLY": 2, "PHE": 3, "TYR": 4, "ASP": 5, "GLU": 6, "TRP": 7, "PRO": 8, "ASN": 9, "GLN": 10,
+    "HIS": 11, "HSD": 11, "HSE": 11, "SER": 12, "THR": 13, "VAL": 14, "MET": 15, "CYS": 16, "NLE": 17,
+}  # fmt: skip
 
 # Rows of the embedding by residue name. The two published families differ in the last four.
 EMBEDDINGS = {
@@ -83,7 +86,7 @@ def _psf_list(sections, name, order, n_atom):
 
 
 def chain_of(molecule):
-    """Chain of a C-alpha Molecule (topology.py); atom types are CA and the one-letter code, as in torchmd-cg."""
+    """Chain of a C-alpha Molecule (topology.py); atom types are CA + one-letter code, as in torchmd-cg."""
     names = [n if n in _ONE_LETTER else None for n in molecule.standard]
     if None in names:
         at = names.index(None)
@@ -105,11 +108,14 @@ def load_embedding(name):
     """{residue name: row} of a named numbering or of a YAML file of that form."""
     if name is None:
         raise ImportFailure(
-            "torchmd checkpoints do not say how they number residues, and two numberings are in use that differ for "
-            "ARG, LYS, LEU and ILE: give --embedding majewski2023, torchmd-exp, or a YAML file 'RESIDUE: number'"
+            "torchmd checkpoints do not say how they number residues, and two numberings are in use that "
+            "differ in ARG, LYS, LEU and ILE, so that the wrong one gives wrong energies without any sign: "
+            "give --embedding majewski2023, torchmd-exp or a YAML file of lines 'RESIDUE: number'"
         )
     if name in EMBEDDINGS:
         return EMBEDDINGS[name]
+    if not os.path.exists(name):
+        raise ImportFailure(f"--embedding {name}: neither {' nor '.join(EMBEDDINGS)}, and no such file")
     table = load_yaml(name)
     bad = [f"{k}: {v}" for k, v in table.items() if not isinstance(k, str) or type(v) is not int or v < 0]
     if bad:
@@ -126,8 +132,12 @@ def load_yaml(path):
             out = yaml.safe_load(file)
     except yaml.YAMLError as error:
         raise ImportFailure(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    except RecursionError:
+        raise ImportFailure(f"{path}: nested too deeply") from None
     except UnicodeDecodeError:
         raise ImportFailure(f"{path}: not a text file") from None
+    except OSError as error:
+        raise ImportFailure(f"{path}: {error.strerror or error}") from None
     if not isinstance(out, dict):
         raise ImportFailure(f"{path}: a YAML mapping was expected")
     return out
@@ -206,7 +216,9 @@ def _single(field, section, atom):
 def _number(entry, key):
     value = entry.get(key) if isinstance(entry, dict) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ImportFailure(f"the force field has {key} = {value!r} where a number was expected")
+        raise ImportFailure(f"the force field has {key} = {describe(value)} where a number was expected")
+    if not np.isfinite(float(value)):
+        raise ImportFailure(f"the force field has {key} = {value}")
     return float(value)
 
 
@@ -228,7 +240,7 @@ def _bond(entry):
 
 
 def _dihedral(entry):
-    """Fourier parameters v0, k1_1, k2_1, ..: k (1 + cos(m phi - p)) = k + k sin p sin(m phi) + k cos p cos(m phi)."""
+    """Fourier parameters: k (1 + cos(m phi - p)) = k + k sin p sin(m phi) + k cos p cos(m phi)."""
     terms = entry.get("terms") if isinstance(entry, dict) else None
     if not isinstance(terms, list) or not terms:
         raise ImportFailure("the force field has a dihedral without terms")

@@ -10,7 +10,7 @@ counts are capped, so that a hostile file costs no more than an honest one.
 import struct
 from collections import OrderedDict
 
-from .errors import ImportFailure
+from .errors import ImportFailure, describe
 
 MAX_PICKLE_BYTES = 256 << 20
 MAX_MARKS = 1000  # open containers at any moment
@@ -118,7 +118,7 @@ def _numpy_scalar(args):
     order = dtype.state[1] if code and isinstance(dtype.state, tuple) and len(dtype.state) > 1 else "<"
     form = formats.get(code)
     if form is None or not isinstance(raw, bytes) or len(raw) != struct.calcsize(form):
-        raise ImportFailure(f"the pickle holds a numpy scalar of an unknown kind ({code})")
+        raise ImportFailure(f"the pickle holds a numpy scalar of an unknown kind ({describe(code)})")
     return struct.unpack((">" if order == ">" else "<") + form[1], raw)[0]
 
 
@@ -242,7 +242,7 @@ class Unpickler:
     @staticmethod
     def _decode(raw):
         try:
-            return bytes(raw).decode("utf-8", "surrogatepass")
+            return bytes(raw).decode("utf-8")
         except UnicodeDecodeError:
             raise ImportFailure("the pickle holds a text that is not UTF-8") from None
 
