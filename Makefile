@@ -1,6 +1,7 @@
 # Wraps CMake's presets (CMakePresets.json); every command does the set-up that it needs. PRESET=cpu|cuda|asan|ci chooses one.
 PRESET = default
 TESTS  =
+FORMAT = -i
 
 all: setup  ## build the program and the tests (with CUDA where there is nvcc)
 	@cmake --preset $(PRESET) >/dev/null
@@ -18,7 +19,8 @@ cuda:  ## build with CUDA, or say why not
 
 format: SETUP = ci
 format: setup  ## bring all C and CUDA sources into the house format
-	@git ls-files '*.[ch]' '*.cu' '*.cuh' | xargs .venv/bin/clang-format -i
+	@find $(wildcard src kernels exchange io tests) -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | \
+	    xargs .venv/bin/clang-format $(FORMAT)
 
 setup:  ## install what building needs: system packages and .venv
 	@tools/setup.sh $(SETUP)

@@ -20,7 +20,7 @@ quietly() {
 }
 
 has() { command -v "$1" >/dev/null 2>&1; }
-has_modules() { "$1" -c 'import sys, importlib.util as u; sys.exit(not all(map(u.find_spec, sys.argv[1:])))' $2 2>/dev/null; }
+has_module() { /usr/bin/python3 -c "import importlib.util as u, sys; sys.exit(not u.find_spec('$1'))" 2>/dev/null; }
 
 # need PACKAGE COMMAND..: PACKAGE is missing unless COMMAND succeeds. By what works and not by what is installed, so that an MPI
 # or HDF5 of one's own (environment modules) is as good as the distribution's.
@@ -52,8 +52,8 @@ if [ "$mode" = ci ]; then
 fi
 required=$missing
 if [ "$mode" != build ] && [ ! -e .venv/.asked ]; then
-    need python3-h5py has_modules /usr/bin/python3 h5py
-    need python3-mdanalysis has_modules /usr/bin/python3 MDAnalysis
+    need python3-h5py has_module h5py
+    need python3-mdanalysis has_module MDAnalysis
 fi
 
 if [ -n "$missing" ]; then
