@@ -34,12 +34,12 @@ struct frx_exchange {
     double *record, *all_records; /* [n_record], [size][n_record] */
 };
 
-static enum frx_status allocate(struct frx_exchange *x) {
-    const size_t n_slot = (size_t)x->view.n_slot, n_record = (size_t)x->n_record;
-    int **ints[] = {&x->rung_of_slot, &x->slot_of_place,    &x->from, &x->n_attempt, &x->n_accept,
-                    &x->origin,       &x->old_slot_of_place};
-    uint32_t **identities[] = {&x->identity_of_slot, &x->identity_of_place, &x->energy_identity};
-    double **reals[] = {&x->energy, &x->probability, &x->beta, &x->velocity_scale, &x->of_slot};
+static enum frx_status allocate(struct frx_exchange *ex) {
+    const size_t n_slot = (size_t)ex->view.n_slot, n_record = (size_t)ex->n_record;
+    int **ints[] = {&ex->rung_of_slot, &ex->slot_of_place,    &ex->from, &ex->n_attempt, &ex->n_accept,
+                    &ex->origin,       &ex->old_slot_of_place};
+    uint32_t **identities[] = {&ex->identity_of_slot, &ex->identity_of_place, &ex->energy_identity};
+    double **reals[] = {&ex->energy, &ex->probability, &ex->beta, &ex->velocity_scale, &ex->of_slot};
     int complete = 1;
     for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
         complete &= (*ints[i] = calloc(n_slot, sizeof(int))) != NULL;
@@ -47,106 +47,107 @@ static enum frx_status allocate(struct frx_exchange *x) {
         complete &= (*identities[i] = calloc(n_slot, sizeof(uint32_t))) != NULL;
     for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++)
         complete &= (*reals[i] = calloc(n_slot, sizeof(double))) != NULL;
-    x->swap = calloc((size_t)x->view.n_ladder, sizeof *x->swap);
-    x->record = calloc(n_record, sizeof *x->record);
-    x->all_records = calloc((size_t)x->comm->size * n_record, sizeof *x->all_records);
-    if (!complete || !x->swap || !x->record || !x->all_records)
-        return FRX_FAIL(FRX_ERR_MEMORY, "no memory for the exchange of %d replicas", x->view.n_slot);
-    for (int l = 0; l < x->view.n_ladder; l++) {
-        const int place = l * x->view.n_rung;
-        x->swap[l] = (struct frx_swap){.from = x->from + place,
-                                       .probability = x->probability + place,
-                                       .n_attempt = x->n_attempt + place,
-                                       .n_accept = x->n_accept + place};
+    ex->swap = calloc((size_t)ex->view.n_ladder, sizeof *ex->swap);
+    ex->record = calloc(n_record, sizeof *ex->record);
+    ex->all_records = calloc((size_t)ex->comm->size * n_record, sizeof *ex->all_records);
+    if (!complete || !ex->swap || !ex->record || !ex->all_records)
+        return FRX_FAIL(FRX_ERR_MEMORY, "no memory for the exchange of %d replicas", ex->view.n_slot);
+    for (int l = 0; l < ex->view.n_ladder; l++) {
+        const int place = l * ex->view.n_rung;
+        ex->swap[l] = (struct frx_swap){.from = ex->from + place,
+                                        .probability = ex->probability + place,
+                                        .n_attempt = ex->n_attempt + place,
+                                        .n_accept = ex->n_accept + place};
     }
-    x->view.rung_of_slot = x->rung_of_slot;
-    x->view.slot_of_place = x->slot_of_place;
-    x->view.identity_of_slot = x->identity_of_slot;
-    x->view.identity_of_place = x->identity_of_place;
-    x->view.energy = x->energy;
-    x->view.energy_identity = x->energy_identity;
-    x->view.swap = x->swap;
-    return frx_statistics_create(x->view.n_ladder, x->view.n_rung, &x->statistics);
+    ex->view.rung_of_slot = ex->rung_of_slot;
+    ex->view.slot_of_place = ex->slot_of_place;
+    ex->view.identity_of_slot = ex->identity_of_slot;
+    ex->view.identity_of_place = ex->identity_of_place;
+    ex->view.energy = ex->energy;
+    ex->view.energy_identity = ex->energy_identity;
+    ex->view.swap = ex->swap;
+    return frx_statistics_create(ex->view.n_ladder, ex->view.n_rung, &ex->statistics);
 }
 
-/* Tell everybody this rank's status, flags and the numbers of its slots (in x->record), and learn everybody
+/* Tell everybody this rank's status, flags and the numbers of its slots (in ex->record), and learn everybody
  * else's: of_slot [n_slot]. Fails everywhere if it fails anywhere. */
-static enum frx_status gather(struct frx_exchange *x, enum frx_status status, uint32_t *flags,
+static enum frx_status gather(struct frx_exchange *ex, enum frx_status status, uint32_t *flags,
                               double *of_slot) {
-    const int size = x->comm->size;
-    x->record[RECORD_STATUS] = status;
-    x->record[RECORD_FLAGS] = flags ? *flags : 0;
-    FRX_MPI(MPI_Allgather(x->record, x->n_record, MPI_DOUBLE, x->all_records, x->n_record, MPI_DOUBLE,
-                          x->comm->mpi));
+    const int size = ex->comm->size;
+    ex->record[RECORD_STATUS] = status;
+    ex->record[RECORD_FLAGS] = flags ? *flags : 0;
+    FRX_MPI(MPI_Allgather(ex->record, ex->n_record, MPI_DOUBLE, ex->all_records, ex->n_record, MPI_DOUBLE,
+                          ex->comm->mpi));
     int failed = 0;
     for (int p = 0; p < size; p++) {
-        const double *record = x->all_records + (size_t)p * (size_t)x->n_record;
+        const double *record = ex->all_records + (size_t)p * (size_t)ex->n_record;
         int first, n;
-        FRX_TRY(frx_slots_of_rank(x->view.n_slot, size, p, &first, &n));
+        FRX_TRY(frx_slots_of_rank(ex->view.n_slot, size, p, &first, &n));
         failed |= record[RECORD_STATUS] != FRX_OK;
         if (flags) *flags |= (uint32_t)record[RECORD_FLAGS];
         memcpy(of_slot + first, record + RECORD_NUMBERS, (size_t)n * sizeof *of_slot);
     }
-    return failed ? frx_agree(x->comm, status) : FRX_OK;
+    return failed ? frx_agree(ex->comm, status) : FRX_OK;
 }
 
-static enum frx_status place_rungs(struct frx_exchange *x, const int *rung_of_slot) {
-    const int n_rung = x->view.n_rung;
-    for (int place = 0; place < x->view.n_slot; place++) x->slot_of_place[place] = -1;
-    for (int slot = 0; slot < x->view.n_slot; slot++) {
+static enum frx_status place_rungs(struct frx_exchange *ex, const int *rung_of_slot) {
+    const int n_rung = ex->view.n_rung;
+    for (int place = 0; place < ex->view.n_slot; place++) ex->slot_of_place[place] = -1;
+    for (int slot = 0; slot < ex->view.n_slot; slot++) {
         const int rung = rung_of_slot ? rung_of_slot[slot] : slot % n_rung;
         const int place = slot / n_rung * n_rung + rung;
-        if (rung < 0 || rung >= n_rung || x->slot_of_place[place] >= 0)
+        if (rung < 0 || rung >= n_rung || ex->slot_of_place[place] >= 0)
             return FRX_FAIL(FRX_ERR_ARGUMENT, "slot %d cannot be at rung %d: out of range 0..%d or taken",
                             slot, rung, n_rung - 1);
-        if (x->move == FRX_MOVE_CONFIGURATIONS && place != slot)
+        if (ex->move == FRX_MOVE_CONFIGURATIONS && place != slot)
             return FRX_FAIL(FRX_ERR_ARGUMENT, "slot %d is at rung %d: temperatures do not move here", slot,
                             rung);
-        x->rung_of_slot[slot] = rung;
-        x->slot_of_place[place] = slot;
+        ex->rung_of_slot[slot] = rung;
+        ex->slot_of_place[place] = slot;
     }
     return FRX_OK;
 }
 
 /* Ask all engines who is in which slot. */
-static enum frx_status place_identities(struct frx_exchange *x) {
-    const int n_rung = x->view.n_rung, n_local = x->view.n_local;
-    uint32_t *identity = x->identity_of_slot + x->view.first_slot;
+static enum frx_status place_identities(struct frx_exchange *ex) {
+    const int n_rung = ex->view.n_rung, n_local = ex->view.n_local;
+    uint32_t *identity = ex->identity_of_slot + ex->view.first_slot;
     const struct frx_state_view view = {.identity = identity};
-    const enum frx_status status = x->engine_class->get_state(x->engine, 0, n_local, &view);
-    for (int i = 0; i < n_local; i++) x->record[RECORD_NUMBERS + i] = identity[i];
-    FRX_TRY(gather(x, status, NULL, x->of_slot));
-    for (int slot = 0; slot < x->view.n_slot; slot++) {
-        x->identity_of_slot[slot] = (uint32_t)x->of_slot[slot];
+    const enum frx_status status = ex->engine_class->get_state(ex->engine, 0, n_local, &view);
+    for (int i = 0; i < n_local; i++) ex->record[RECORD_NUMBERS + i] = identity[i];
+    FRX_TRY(gather(ex, status, NULL, ex->of_slot));
+    for (int slot = 0; slot < ex->view.n_slot; slot++) {
+        ex->identity_of_slot[slot] = (uint32_t)ex->of_slot[slot];
         int same = 0;
         for (int other = slot / n_rung * n_rung; other < slot; other++)
-            same |= x->identity_of_slot[other] == x->identity_of_slot[slot];
-        if (same || x->identity_of_slot[slot] / (uint32_t)n_rung != (uint32_t)(slot / n_rung))
+            same |= ex->identity_of_slot[other] == ex->identity_of_slot[slot];
+        if (same || ex->identity_of_slot[slot] / (uint32_t)n_rung != (uint32_t)(slot / n_rung))
             return FRX_FAIL(FRX_ERR_ARGUMENT, "slot %d has identity %u: taken, or not of ladder %d", slot,
-                            x->identity_of_slot[slot], slot / n_rung);
-        x->identity_of_place[slot / n_rung * n_rung + x->rung_of_slot[slot]] = x->identity_of_slot[slot];
+                            ex->identity_of_slot[slot], slot / n_rung);
+        ex->identity_of_place[slot / n_rung * n_rung + ex->rung_of_slot[slot]] = ex->identity_of_slot[slot];
     }
     return FRX_OK;
 }
 
 /* Give the engine the temperatures of its slots. */
-static enum frx_status set_temperatures(struct frx_exchange *x, const double *velocity_scale) {
-    const int first = x->view.first_slot;
-    for (int i = first; i < first + x->view.n_local; i++) x->beta[i] = x->ladder->beta[x->rung_of_slot[i]];
-    return x->engine_class->set_temperatures(x->engine, x->beta + first,
-                                             velocity_scale ? velocity_scale + first : NULL);
+static enum frx_status set_temperatures(struct frx_exchange *ex, const double *velocity_scale) {
+    const int first = ex->view.first_slot;
+    for (int i = first; i < first + ex->view.n_local; i++)
+        ex->beta[i] = ex->ladder->beta[ex->rung_of_slot[i]];
+    return ex->engine_class->set_temperatures(ex->engine, ex->beta + first,
+                                              velocity_scale ? velocity_scale + first : NULL);
 }
 
-static enum frx_status start(struct frx_exchange *x, const struct frx_exchange_options *options) {
-    FRX_TRY(frx_agree(x->comm, allocate(x)));
-    FRX_TRY(place_rungs(x, options->rung_of_slot));
-    FRX_TRY(place_identities(x));
-    for (int place = 0; place < x->view.n_slot; place++) x->energy[place] = NAN;
-    memcpy(x->energy_identity, x->identity_of_place, (size_t)x->view.n_slot * sizeof *x->energy_identity);
-    if (x->move == FRX_MOVE_CONFIGURATIONS)
-        FRX_TRY(frx_transport_create(x->comm, options->transport, x->engine_class, x->engine, x->view.n_slot,
-                                     &x->transport));
-    return frx_agree(x->comm, set_temperatures(x, NULL));
+static enum frx_status start(struct frx_exchange *ex, const struct frx_exchange_options *options) {
+    FRX_TRY(frx_agree(ex->comm, allocate(ex)));
+    FRX_TRY(place_rungs(ex, options->rung_of_slot));
+    FRX_TRY(place_identities(ex));
+    for (int place = 0; place < ex->view.n_slot; place++) ex->energy[place] = NAN;
+    memcpy(ex->energy_identity, ex->identity_of_place, (size_t)ex->view.n_slot * sizeof *ex->energy_identity);
+    if (ex->move == FRX_MOVE_CONFIGURATIONS)
+        FRX_TRY(frx_transport_create(ex->comm, options->transport, ex->engine_class, ex->engine,
+                                     ex->view.n_slot, &ex->transport));
+    return frx_agree(ex->comm, set_temperatures(ex, NULL));
 }
 
 enum frx_status frx_exchange_create(const struct frx_comm *comm, const struct frx_ladder *ladder,
@@ -160,102 +161,107 @@ enum frx_status frx_exchange_create(const struct frx_comm *comm, const struct fr
     if (options->seed > FRX_SEED_MAX)
         return FRX_FAIL(FRX_ERR_ARGUMENT, "seed %llu is above %llu", (unsigned long long)options->seed,
                         (unsigned long long)FRX_SEED_MAX);
-    struct frx_exchange *x = calloc(1, sizeof *x);
-    FRX_TRY(frx_agree(comm, x ? FRX_OK : FRX_FAIL(FRX_ERR_MEMORY, "no memory for an exchange")));
-    x->comm = comm;
-    x->ladder = ladder;
-    x->engine_class = engine_class;
-    x->engine = engine;
-    x->scheme = options->scheme;
-    x->move = options->move;
-    x->seed = options->seed;
-    x->view = (struct frx_exchange_view){.n_ladder = ladder->n_ladder,
-                                         .n_rung = ladder->n_rung,
-                                         .n_slot = n_slot,
-                                         .first_slot = first,
-                                         .n_local = n_local};
-    x->n_record = RECORD_NUMBERS + (n_slot + comm->size - 1) / comm->size;
-    const enum frx_status status = start(x, options);
+    struct frx_exchange *ex = calloc(1, sizeof *ex);
+    enum frx_status status = ex ? FRX_OK : FRX_FAIL(FRX_ERR_MEMORY, "no memory for an exchange");
+    status = frx_agree(comm, status);
+    if (status != FRX_OK || !ex) {
+        free(ex);
+        return status;
+    }
+    ex->comm = comm;
+    ex->ladder = ladder;
+    ex->engine_class = engine_class;
+    ex->engine = engine;
+    ex->scheme = options->scheme;
+    ex->move = options->move;
+    ex->seed = options->seed;
+    ex->view = (struct frx_exchange_view){.n_ladder = ladder->n_ladder,
+                                          .n_rung = ladder->n_rung,
+                                          .n_slot = n_slot,
+                                          .first_slot = first,
+                                          .n_local = n_local};
+    ex->n_record = RECORD_NUMBERS + (n_slot + comm->size - 1) / comm->size;
+    status = start(ex, options);
     if (status == FRX_OK)
-        *exchange = x;
+        *exchange = ex;
     else
-        frx_exchange_destroy(x);
+        frx_exchange_destroy(ex);
     return status;
 }
 
-void frx_exchange_destroy(struct frx_exchange *x) {
-    if (!x) return;
-    frx_transport_destroy(x->transport);
-    frx_statistics_clear(&x->statistics);
-    void *arrays[] = {x->rung_of_slot,
-                      x->slot_of_place,
-                      x->identity_of_slot,
-                      x->identity_of_place,
-                      x->energy_identity,
-                      x->energy,
-                      x->swap,
-                      x->from,
-                      x->n_attempt,
-                      x->n_accept,
-                      x->probability,
-                      x->origin,
-                      x->old_slot_of_place,
-                      x->beta,
-                      x->velocity_scale,
-                      x->of_slot,
-                      x->record,
-                      x->all_records};
+void frx_exchange_destroy(struct frx_exchange *ex) {
+    if (!ex) return;
+    frx_transport_destroy(ex->transport);
+    frx_statistics_clear(&ex->statistics);
+    void *arrays[] = {ex->rung_of_slot,
+                      ex->slot_of_place,
+                      ex->identity_of_slot,
+                      ex->identity_of_place,
+                      ex->energy_identity,
+                      ex->energy,
+                      ex->swap,
+                      ex->from,
+                      ex->n_attempt,
+                      ex->n_accept,
+                      ex->probability,
+                      ex->origin,
+                      ex->old_slot_of_place,
+                      ex->beta,
+                      ex->velocity_scale,
+                      ex->of_slot,
+                      ex->record,
+                      ex->all_records};
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) free(arrays[i]);
-    free(x);
+    free(ex);
 }
 
 /* Carry out the decisions on the books. */
-static void rearrange(struct frx_exchange *x) {
-    const int n_rung = x->view.n_rung;
-    const double *beta = x->ladder->beta;
-    memcpy(x->old_slot_of_place, x->slot_of_place, (size_t)x->view.n_slot * sizeof *x->slot_of_place);
-    for (int place = 0; place < x->view.n_slot; place++) {
-        const int ladder = place / n_rung, rung = place % n_rung, old_rung = x->swap[ladder].from[rung];
+static void rearrange(struct frx_exchange *ex) {
+    const int n_rung = ex->view.n_rung;
+    const double *beta = ex->ladder->beta;
+    memcpy(ex->old_slot_of_place, ex->slot_of_place, (size_t)ex->view.n_slot * sizeof *ex->slot_of_place);
+    for (int place = 0; place < ex->view.n_slot; place++) {
+        const int ladder = place / n_rung, rung = place % n_rung, old_rung = ex->swap[ladder].from[rung];
         const int origin = ladder * n_rung + old_rung;
-        x->origin[place] = origin;
-        if (x->move == FRX_MOVE_TEMPERATURES) {
-            x->slot_of_place[place] = x->old_slot_of_place[origin];
-            x->rung_of_slot[x->slot_of_place[place]] = rung;
+        ex->origin[place] = origin;
+        if (ex->move == FRX_MOVE_TEMPERATURES) {
+            ex->slot_of_place[place] = ex->old_slot_of_place[origin];
+            ex->rung_of_slot[ex->slot_of_place[place]] = rung;
         }
-        const int slot = x->slot_of_place[place];
-        x->identity_of_place[place] = x->energy_identity[origin];
-        x->identity_of_slot[slot] = x->identity_of_place[place];
-        x->velocity_scale[slot] = sqrt(beta[old_rung] / beta[rung]);
+        const int slot = ex->slot_of_place[place];
+        ex->identity_of_place[place] = ex->energy_identity[origin];
+        ex->identity_of_slot[slot] = ex->identity_of_place[place];
+        ex->velocity_scale[slot] = sqrt(beta[old_rung] / beta[rung]);
     }
 }
 
 /* Carry out the decisions in the engine. */
-static enum frx_status move(struct frx_exchange *x) {
-    if (x->move == FRX_MOVE_CONFIGURATIONS) FRX_TRY(frx_transport_move(x->transport, x->origin));
-    return set_temperatures(x, x->velocity_scale);
+static enum frx_status move(struct frx_exchange *ex) {
+    if (ex->move == FRX_MOVE_CONFIGURATIONS) FRX_TRY(frx_transport_move(ex->transport, ex->origin));
+    return set_temperatures(ex, ex->velocity_scale);
 }
 
-enum frx_status frx_exchange_attempt(struct frx_exchange *x, enum frx_status status, int64_t event,
+enum frx_status frx_exchange_attempt(struct frx_exchange *ex, enum frx_status status, int64_t event,
                                      uint32_t *flags) {
-    const int n_rung = x->view.n_rung;
-    if (status == FRX_OK) status = x->engine_class->energies(x->engine, x->record + RECORD_NUMBERS);
-    FRX_TRY(gather(x, status, flags, x->of_slot));
-    for (int place = 0; place < x->view.n_slot; place++) {
-        x->energy[place] = x->of_slot[x->slot_of_place[place]];
-        x->energy_identity[place] = x->identity_of_place[place];
+    const int n_rung = ex->view.n_rung;
+    if (status == FRX_OK) status = ex->engine_class->energies(ex->engine, ex->record + RECORD_NUMBERS);
+    FRX_TRY(gather(ex, status, flags, ex->of_slot));
+    for (int place = 0; place < ex->view.n_slot; place++) {
+        ex->energy[place] = ex->of_slot[ex->slot_of_place[place]];
+        ex->energy_identity[place] = ex->identity_of_place[place];
     }
-    for (int l = 0; l < x->view.n_ladder; l++)
-        frx_swap_decide(x->scheme, x->seed, l, event, n_rung, x->ladder->beta, x->energy + l * n_rung,
-                        &x->swap[l]);
-    rearrange(x);
-    frx_statistics_update(&x->statistics, x->swap, x->identity_of_place);
-    return frx_agree(x->comm, move(x));
+    for (int l = 0; l < ex->view.n_ladder; l++)
+        frx_swap_decide(ex->scheme, ex->seed, l, event, n_rung, ex->ladder->beta, ex->energy + l * n_rung,
+                        &ex->swap[l]);
+    rearrange(ex);
+    frx_statistics_update(&ex->statistics, ex->swap, ex->identity_of_place);
+    return frx_agree(ex->comm, move(ex));
 }
 
-const struct frx_exchange_view *frx_exchange_look(const struct frx_exchange *x) {
-    return &x->view;
+const struct frx_exchange_view *frx_exchange_look(const struct frx_exchange *ex) {
+    return &ex->view;
 }
 
-struct frx_statistics *frx_exchange_statistics(struct frx_exchange *x) {
-    return &x->statistics;
+struct frx_statistics *frx_exchange_statistics(struct frx_exchange *ex) {
+    return &ex->statistics;
 }

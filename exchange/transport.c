@@ -64,7 +64,12 @@ enum frx_status frx_transport_create(const struct frx_comm *comm,
     int first, n_rep;
     FRX_TRY(frx_slots_of_rank(n_slot, comm->size, comm->rank, &first, &n_rep));
     struct frx_transport *t = calloc(1, sizeof *t);
-    FRX_TRY(frx_agree(comm, t ? FRX_OK : FRX_FAIL(FRX_ERR_MEMORY, "no memory for a transport")));
+    enum frx_status status = t ? FRX_OK : FRX_FAIL(FRX_ERR_MEMORY, "no memory for a transport");
+    status = frx_agree(comm, status);
+    if (status != FRX_OK || !t) {
+        free(t);
+        return status;
+    }
     *t = (struct frx_transport){.comm = comm,
                                 .carrier_class = carrier_class,
                                 .engine_class = engine_class,
@@ -72,7 +77,7 @@ enum frx_status frx_transport_create(const struct frx_comm *comm,
                                 .n_slot = n_slot,
                                 .first = first,
                                 .n_rep = n_rep};
-    const enum frx_status status = connect(t);
+    status = connect(t);
     if (status == FRX_OK)
         *transport = t;
     else

@@ -44,11 +44,10 @@ static enum frx_status mpi_carry(struct frx_carrier *c, int n_send, const struct
     char *in = c->buffers.receive;
     const char *out = c->buffers.send;
     const size_t bytes = c->buffers.packed_bytes;
-    const struct frx_message *kept = NULL;
-    int n_request = 0;
+    int n_request = 0, kept_first = 0;
     for (int i = 0; i < n_receive; i++) {
         if (receive[i].peer == c->comm->rank)
-            kept = &receive[i];
+            kept_first = receive[i].first;
         else
             FRX_MPI(MPI_Irecv(in + (size_t)receive[i].first * bytes, receive[i].n, c->configuration,
                               receive[i].peer, 0, c->comm->mpi, &c->request[n_request++]));
@@ -56,7 +55,7 @@ static enum frx_status mpi_carry(struct frx_carrier *c, int n_send, const struct
     for (int i = 0; i < n_send; i++) {
         const char *start = out + (size_t)send[i].first * bytes;
         if (send[i].peer == c->comm->rank)
-            memcpy(in + (size_t)kept->first * bytes, start, (size_t)send[i].n * bytes);
+            memcpy(in + (size_t)kept_first * bytes, start, (size_t)send[i].n * bytes);
         else
             FRX_MPI(MPI_Isend(start, send[i].n, c->configuration, send[i].peer, 0, c->comm->mpi,
                               &c->request[n_request++]));

@@ -33,7 +33,7 @@ static void agreement(void) {
             CHECK(strncmp(frx_error_message(), words, strlen(words)) == 0, "%s", frx_error_message());
             /* What was agreed on can be agreed on again and stays as it is. */
             char before[FRX_MESSAGE_SIZE];
-            strcpy(before, frx_error_message());
+            snprintf(before, sizeof before, "%s", frx_error_message());
             CHECK(frx_agree(&comm, status) == status && strcmp(before, frx_error_message()) == 0, "%s",
                   frx_error_message());
         }

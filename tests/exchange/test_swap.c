@@ -130,7 +130,7 @@ static void parity(void) {
         CHECK(d.n_attempt[0] == d.n_attempt[2] && d.n_attempt[0] != d.n_attempt[1], "one parity");
         n_even += d.n_attempt[0];
     }
-    CHECK_NEAR(n_even, n_event / 2, 4 * sqrt(n_event / 4.0));
+    CHECK_NEAR(n_even, n_event / 2.0, 4 * sqrt(n_event / 4.0));
 }
 
 /* Gibbs draws each of the six pairs equally often and counts the three of neighbours. */
