@@ -1,5 +1,5 @@
-"""Models of mlcg that the tests synthesise: every basis, envelope, width and depth against the definition, and the
-refusal of everything that is not understood."""
+"""Models of mlcg that the tests synthesise: every basis, envelope, width and depth against the definition,
+and the refusal of everything that is not understood."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,5 @@
-"""The reader of PyTorch files: honest files are read, hostile and damaged ones end in ImportFailure and nothing else."""
+"""The reader of PyTorch files: honest files are read, hostile and damaged ones end in ImportFailure and
+nothing else."""
 
 import pickle
 import pickletools
@@ -23,7 +24,7 @@ def load(path):
 
 
 @pytest.mark.parametrize("big_endian", [False, True])
-@pytest.mark.parametrize("dtype", "f8 f4 f2 i8 i4 i2 i1 u1 ?".split())
+@pytest.mark.parametrize("dtype", ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u1", "?"])
 def test_dtypes(tmp_path, dtype, big_endian):
     values = np.arange(24).reshape(2, 3, 4).astype(dtype)
     got = load(save(tmp_path / "a.pt", [Array(values)], big_endian))[0].numpy()

@@ -1,7 +1,7 @@
 """Writes files as torch.save does, without torch: for tests only.
 
-Plain Python values are pickled as they are; `Obj`, `Call`, `Name`, `Array` and `Sparse` stand for what torch puts
-between them. The pickle is assembled instruction by instruction, so that tests can also write wrong ones.
+Plain Python values are pickled as they are; `Obj`, `Call`, `Name`, `Array` and `Sparse` stand for what torch
+puts between them. The pickle is assembled instruction by instruction: tests can also write wrong ones.
 """
 
 import struct
@@ -44,7 +44,7 @@ class Obj:
 
 
 class Array:
-    """A tensor. `storage`, `offset`, `size` and `stride` may be given to write something else than `values`."""
+    """A tensor. `storage`, `offset`, `size`, `stride` may be given to write something else than `values`."""
 
     def __init__(self, values, storage=None, offset=0, size=None, stride=None, kind=None, count=None):
         self.values = np.ascontiguousarray(values)

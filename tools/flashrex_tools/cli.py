@@ -119,9 +119,10 @@ def main(argv=None):
         if os.path.exists(args.output) and not args.force:
             raise ImportFailure(f"{args.output} exists; -f replaces it")
         system = import_system(request)
-        answer = evaluate(system, system.structures[0])
-        if not np.isfinite(answer["energy"]):
-            raise ImportFailure("the energy of structure 0 is not a number: do beads lie on each other?")
+        with np.errstate(all="ignore"):
+            answer = evaluate(system, system.structures[0])
+        if not (np.isfinite(answer["energy"]) and np.all(np.isfinite(answer["forces"]))):
+            raise ImportFailure("the energy or a force of structure 0 is not a finite number")
         write_system(args.output, system, answer)
     except ImportFailure as failure:
         print(f"flashrex-import: error: {_one_line(failure)}", file=sys.stderr)

@@ -126,6 +126,9 @@ class System:
             raise ImportFailure(f"structures of shape {shape} for {n} beads")
         if not np.all(np.isfinite(self.structures)):
             raise ImportFailure("a structure has coordinates that are not numbers")
+        for i, frame in enumerate(self.structures):
+            if len(np.unique(np.round(frame, 3), axis=0)) < n:
+                raise ImportFailure(f"in structure {i} two beads lie on each other")
         if self.bonds.size and (self.bonds.min() < 0 or self.bonds.max() >= n):
             raise ImportFailure("a bond names a bead that does not exist")
         names = [term.name for term in self.priors]

@@ -5,6 +5,7 @@ dihedrals: sum phi_k (1 + cos(per phi - phase)), phi as torchmd's evaluate_torsi
 """
 
 import os
+import re
 from dataclasses import dataclass
 from itertools import product
 
@@ -46,15 +47,15 @@ def read_psf(path):
         lines = file.read().split("\n")
     sections, name = {}, None
     for line in lines[1:]:
-        if "!" in line:
-            count, _, name = line.partition("!")
-            name = name.split(":")[0].split()[0]
-            sections[name] = (count.split(), [])
+        header = re.match(r"\s*(\d+)[\d\s]*!(\w+)", line)
+        if header:
+            name = header.group(2)
+            sections[name] = (int(header.group(1)), [])
         elif name and line.strip():
             sections[name][1].append(line.split())
     try:
         atoms = sections["NATOM"][1]
-        if len(atoms) != int(sections["NATOM"][0][0]) or any(len(fields) < 8 for fields in atoms):
+        if len(atoms) != sections["NATOM"][0] or any(len(fields) < 8 for fields in atoms):
             raise ValueError
         chain = Chain(
             atom_names=[a[4] for a in atoms],
@@ -65,22 +66,23 @@ def read_psf(path):
             bonds=_psf_list(sections, "NBOND", 2, len(atoms)),
             dihedrals=_psf_list(sections, "NPHI", 4, len(atoms)),
         )
-        counts = {key: int(sections[key][0][0]) for key in ("NTHETA", "NIMPHI", "NCRTERM") if key in sections}
+        counts = {key: sections[key][0] for key in ("NTHETA", "NIMPHI")}
+        counts["NCRTERM"] = sections.get("NCRTERM", (0,))[0]
+        charged = [i for i, a in enumerate(atoms) if float(a[6]) != 0]
     except (KeyError, ValueError, IndexError):
         raise ImportFailure(f"{path}: not a complete PSF file") from None
     for key, count in counts.items():
         if count:
             raise ImportFailure(f"{path}: {count} entries of {key}, which are not understood")
-    charged = [i for i, a in enumerate(atoms) if float(a[6]) != 0]
     if charged:
         raise ImportFailure(f"{path}: atom {charged[0] + 1} has a charge, which is not understood")
     return chain
 
 
 def _psf_list(sections, name, order, n_atom):
-    header, lines = sections.get(name, (["0"], []))
+    count, lines = sections[name]
     values = np.array([int(x) for line in lines for x in line], int)
-    if values.size != order * int(header[0]) or (values.size and (values.min() < 1 or values.max() > n_atom)):
+    if values.size != order * count or (values.size and (values.min() < 1 or values.max() > n_atom)):
         raise ValueError
     return values.reshape(-1, order) - 1
 
