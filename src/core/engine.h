@@ -68,11 +68,9 @@ struct frx_state_view {
 struct frx_engine_report {
     char description[256]; /* "CPU, 2 threads, single precision" */
     size_t host_bytes, device_bytes;
-    int n_knot; /* of the filter tables; 0: none */
-    double table_error_value,
-        table_error_slope; /* largest deviation of table from network, relative to the largest
-                              |W| and |W'| of that interaction and channel set */
-    int n_stage;           /* time per stage, e.g. neighbours, messages, dense, priors, integration */
+    int n_knot;                                  /* of the filter tables; 0: none */
+    double table_error_value, table_error_slope; /* deviation of table from network, filter_table.h */
+    int n_stage; /* time per stage, e.g. neighbours, messages, dense, priors, integration */
     struct {
         const char *name;
         double seconds; /* wall time summed over calls (CPU: also over threads, divided by their number) */

@@ -142,8 +142,9 @@ static void measure_error(const struct builder *builder, struct piece *piece, in
     static const double fraction[3] = {0.21132486540518713, 0.5, 0.78867513459481287};
     const int n = piece->segment.n_interval, n_filter = builder->network->n_filter;
     const double *row = piece->coefficient + (size_t)l * (n + 3) * n_filter;
-    const double unit_value = builder->max_value[l] > 0 ? builder->max_value[l] : 1;
-    const double unit_slope = builder->max_slope[l] > 0 ? builder->max_slope[l] : 1;
+    double unit_value = FRX_FILTER_LEAST_UNIT * builder->max_value[l];
+    double unit_slope = FRX_FILTER_LEAST_UNIT * builder->max_slope[l];
+    double error_value = 0, error_slope = 0;
     for (int first = 0; first < 3 * n; first += N_BATCH) {
         const int n_batch = 3 * n - first < N_BATCH ? 3 * n - first : N_BATCH;
         double r[N_BATCH];
@@ -156,16 +157,18 @@ static void measure_error(const struct builder *builder, struct piece *piece, in
             for (int c = 0; c < n_filter; c++) {
                 const double value = builder->value[b * n_filter + c],
                              slope = builder->slope[b * n_filter + c];
-                const double d_value = fabs(builder->table_value[c] - value) / unit_value;
-                const double d_slope = fabs(builder->table_slope[c] - slope) / unit_slope;
+                const double d_value = fabs(builder->table_value[c] - value);
+                const double d_slope = fabs(builder->table_slope[c] - slope);
+                unit_value = fmax(unit_value, fabs(value));
+                unit_slope = fmax(unit_slope, fabs(slope));
                 /* not a number counts as infinite, which no later point undoes */
-                if (!(d_value <= piece->error_value))
-                    piece->error_value = isnan(d_value) ? INFINITY : d_value;
-                if (!(d_slope <= piece->error_slope))
-                    piece->error_slope = isnan(d_slope) ? INFINITY : d_slope;
+                if (!(d_value <= error_value)) error_value = isnan(d_value) ? INFINITY : d_value;
+                if (!(d_slope <= error_slope)) error_slope = isnan(d_slope) ? INFINITY : d_slope;
             }
         }
     }
+    if (unit_value > 0) piece->error_value = fmax(piece->error_value, error_value / unit_value);
+    if (unit_slope > 0) piece->error_slope = fmax(piece->error_slope, error_slope / unit_slope);
 }
 
 static enum frx_status build_piece(const struct builder *builder, struct piece *piece, int n) {

@@ -32,8 +32,13 @@ extern "C" {
 /* Of all segments together; when that is not enough, creation fails. */
 #define FRX_FILTER_MAX_INTERVAL 16384
 
+/* Deviations in value and slope are relative to the largest |W| and |W'| of their interaction and segment, or
+ * to this fraction of the largest of all segments if that is more. Filters are steepest where beads never
+ * come, so the largest of all says little about the distances that matter. */
+#define FRX_FILTER_LEAST_UNIT 0.01
+
 /* Default tolerances. Single: below what float arithmetic costs. Mixed: below what 16-bit rows cost. */
-#define FRX_FILTER_TOLERANCE_SINGLE 2e-6
+#define FRX_FILTER_TOLERANCE_SINGLE 3e-6
 #define FRX_FILTER_TOLERANCE_MIXED  1e-4
 
 /* Knot k of a segment lies at r_start + k / density (in exact arithmetic on these floats), rows first_row +
@@ -54,10 +59,8 @@ struct frx_filter_grid {
 struct frx_filter_table {
     int n_interaction, n_filter;
     struct frx_filter_grid grid;
-    double *coefficient; /* [n_interaction][grid.n_row][n_filter], host */
-    double error_value,
-        error_slope; /* largest deviation from the network between knots, relative to the
-                        largest |W| and |W'| of that interaction; the largest over interactions */
+    double *coefficient;             /* [n_interaction][grid.n_row][n_filter], host */
+    double error_value, error_slope; /* largest deviations from the network between knots */
 };
 
 /* The first of the four rows that serve distance r, and their weights for value and slope (1/Angstrom).

@@ -76,7 +76,9 @@ static void table_error(const struct frx_network *net, double tolerance) {
     CHECK(table.error_slope > tolerance * 1e-3, "the table is not absurdly fine: %g with %d rows",
           table.error_slope, table.grid.n_row);
     for (int l = 0; l < net->n_interaction; l++) {
-        double max_w = 0, max_dw = 0, error_w = 0, error_dw = 0, error_float = 0;
+        double max_w[FRX_FILTER_MAX_SEGMENT] = {0}, max_dw[FRX_FILTER_MAX_SEGMENT] = {0};
+        double error_w[FRX_FILTER_MAX_SEGMENT] = {0}, error_dw[FRX_FILTER_MAX_SEGMENT] = {0};
+        double largest_w = 0, largest_dw = 0, error_float = 0;
         for (double r = 1e-4; r < 10.2; r += 0.00713) {
             double w[N_FILTER], dw[N_FILTER], tw[N_FILTER], tdw[N_FILTER];
             eval(net, l, r, w, dw);
@@ -85,11 +87,13 @@ static void table_error(const struct frx_network *net, double tolerance) {
             float weight[4] = {0}, d_weight[4] = {0};
             const int row = inside ? frx_filter_locate(&table.grid, (float)r, weight, d_weight) : 0;
             CHECK(row >= 0 && row + 4 <= table.grid.n_row, "row %d of %d", row, table.grid.n_row);
+            int s = 0;
+            while (s + 1 < table.grid.n_segment && r >= table.grid.segment[s + 1].r_start) s++;
             for (int c = 0; c < N_FILTER; c++) {
-                max_w = fmax(max_w, fabs(w[c]));
-                max_dw = fmax(max_dw, fabs(dw[c]));
-                error_w = fmax(error_w, fabs(w[c] - tw[c]));
-                error_dw = fmax(error_dw, fabs(dw[c] - tdw[c]));
+                max_w[s] = fmax(max_w[s], fabs(w[c]));
+                max_dw[s] = fmax(max_dw[s], fabs(dw[c]));
+                error_w[s] = fmax(error_w[s], fabs(w[c] - tw[c]));
+                error_dw[s] = fmax(error_dw[s], fabs(dw[c] - tdw[c]));
                 double sum = 0, d_sum = 0;
                 for (int k = 0; k < 4; k++) {
                     const double x =
@@ -101,9 +105,17 @@ static void table_error(const struct frx_network *net, double tolerance) {
                 error_float = fmax(error_float, 0.1 * fabs(d_sum - tdw[c]));
             }
         }
-        CHECK(error_w <= 1.05 * tolerance * max_w, "value off by %g of %g", error_w, max_w);
-        CHECK(error_dw <= 1.05 * tolerance * max_dw, "slope off by %g of %g", error_dw, max_dw);
-        CHECK(error_float <= 1e-5 * max_w, "float weights off by %g of %g", error_float, max_w);
+        for (int s = 0; s < table.grid.n_segment; s++) {
+            largest_w = fmax(largest_w, max_w[s]);
+            largest_dw = fmax(largest_dw, max_dw[s]);
+        }
+        for (int s = 0; s < table.grid.n_segment; s++) {
+            const double unit_w = fmax(max_w[s], FRX_FILTER_LEAST_UNIT * largest_w);
+            const double unit_dw = fmax(max_dw[s], FRX_FILTER_LEAST_UNIT * largest_dw);
+            CHECK(error_w[s] <= 1.05 * tolerance * unit_w, "value off by %g of %g", error_w[s], unit_w);
+            CHECK(error_dw[s] <= 1.05 * tolerance * unit_dw, "slope off by %g of %g", error_dw[s], unit_dw);
+        }
+        CHECK(error_float <= 1e-5 * largest_w, "float weights off by %g of %g", error_float, largest_w);
     }
     for (int s = 1; s < table.grid.n_segment; s++) {
         const double at = table.grid.segment[s].r_start;
