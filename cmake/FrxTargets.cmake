@@ -52,6 +52,14 @@ function(frx_target_setup target)
     endif()
 endfunction()
 
+# frx_target_fast(target): what inner loops need. Not -ffast-math: NaN has to be noticed and sums keep their order.
+function(frx_target_fast target)
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:C>:-O3;-fopenmp-simd;-fno-math-errno;-fno-trapping-math>)
+    if(FRX_NATIVE)
+        target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:C>:-march=native>)
+    endif()
+endfunction()
+
 # frx_add_library(name sources...): a static library whose headers lie in its own folder. A folder sees what it links and no
 # more, which is how the direction of dependencies (ARCHITECTURE.md) is enforced.
 function(frx_add_library name)
