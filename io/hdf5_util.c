@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-void frx_hdf5_release(hid_t *id) {
+void frx_hdf5_release(const hid_t *id) {
     if (*id >= 0) H5Idec_ref(*id);
 }
 
@@ -22,7 +22,7 @@ static herr_t keep_innermost(unsigned n, const H5E_error2_t *error, void *text) 
     return 0;
 }
 
-enum frx_status frx_hdf5_fail(enum frx_status status, const char *file, int line, const char *format, ...) {
+void frx_hdf5_report(enum frx_status status, const char *file, int line, const char *format, ...) {
     char what[FRX_MESSAGE_SIZE], reason[FRX_MESSAGE_SIZE] = "no reason given by HDF5";
     va_list args;
     va_start(args, format);
@@ -30,7 +30,7 @@ enum frx_status frx_hdf5_fail(enum frx_status status, const char *file, int line
     va_end(args);
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, reason);
     H5Eclear2(H5E_DEFAULT);
-    return frx_fail(status, file, line, "%s: %s", what, reason);
+    frx_fail(status, file, line, "%s: %s", what, reason);
 }
 
 /* What the operating system thinks of a path, which HDF5 says badly. */

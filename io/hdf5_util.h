@@ -9,7 +9,7 @@
 /* An identifier of any kind that closes itself at the end of its scope. Files opened for writing are closed
  * by H5Fclose instead, whose result matters. */
 #define FRX_HID __attribute__((cleanup(frx_hdf5_release))) hid_t
-void frx_hdf5_release(hid_t *id);
+void frx_hdf5_release(const hid_t *id);
 
 /* Evaluate a call of HDF5, whose failures are negative; on failure return `status` with the message, which
  * the innermost message of HDF5 is added to. FRX_HDF5_TRY(H5Dread(..), FRX_ERR_IO, "cannot read %s", name);
@@ -18,8 +18,8 @@ void frx_hdf5_release(hid_t *id);
     do {                                                                                                     \
         if ((call) < 0) return FRX_HDF5_FAIL(status, __VA_ARGS__);                                           \
     } while (0)
-#define FRX_HDF5_FAIL(status, ...) (frx_hdf5_fail((status), __FILE__, __LINE__, __VA_ARGS__), (status))
-enum frx_status frx_hdf5_fail(enum frx_status status, const char *file, int line, const char *format, ...)
+#define FRX_HDF5_FAIL(status, ...) (frx_hdf5_report((status), __FILE__, __LINE__, __VA_ARGS__), (status))
+void frx_hdf5_report(enum frx_status status, const char *file, int line, const char *format, ...)
     FRX_PRINTF(4, 5);
 
 /* Keep HDF5 from printing its error stack. Every public function of io/ that calls HDF5 calls it first. */

@@ -1,0 +1,49 @@
+#include "pdb.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Atom names of up to three letters start in the second column of their field (the first belongs to the
+ * element). */
+static void write_atom(FILE *file, const struct frx_beads *beads, int i, const double *x) {
+    char name[8];
+    snprintf(name, sizeof name, strlen(beads->name[i]) < 4 ? " %-3.4s" : "%-4.4s", beads->name[i]);
+    const int residue = beads->residue_index[i] % 10000;
+    fprintf(file, "ATOM  %5d %s %-3.3s %c%4d    %8.3f%8.3f%8.3f%6.2f%6.2f\n", (i + 1) % 100000, name,
+            beads->residue_name[i], beads->chain[i][0] ? beads->chain[i][0] : ' ',
+            residue < -999 ? 0 : residue, x[0], x[1], x[2], 1.0, 0.0);
+}
+
+static enum frx_status check_range(const char *path, const double *positions, int n_bead) {
+    for (int i = 0; i < 3 * n_bead; i++)
+        if (!(positions[i] > -999.9995 && positions[i] < 9999.9995))
+            return FRX_FAIL(FRX_ERR_MODEL, "cannot write %s: bead %d has coordinate %g A, too far for a PDB",
+                            path, i / 3, positions[i]);
+    return FRX_OK;
+}
+
+enum frx_status frx_pdb_write(const char *path, const struct frx_system *system, const double *positions,
+                              const char *title) {
+    FRX_TRY(check_range(path, positions, system->n_bead));
+    FILE *file = fopen(path, "w");
+    if (!file) return FRX_FAIL(FRX_ERR_IO, "cannot write %s: %s", path, strerror(errno));
+    fprintf(file, "TITLE     %.60s\n", title);
+    const struct frx_beads *beads = &system->beads;
+    for (int i = 0; i < system->n_bead; i++) {
+        if (i > 0 && strcmp(beads->chain[i], beads->chain[i - 1]) != 0) fputs("TER\n", file);
+        write_atom(file, beads, i, positions + 3 * (size_t)i);
+    }
+    fputs("TER\n", file);
+    for (int b = 0; b < system->n_bond; b++) {
+        const int first = (system->bonds[2 * b] + 1) % 100000,
+                  second = (system->bonds[2 * b + 1] + 1) % 100000;
+        fprintf(file, "CONECT%5d%5d\nCONECT%5d%5d\n", first, second, second, first);
+    }
+    fputs("END\n", file);
+    const int failed = ferror(file), reason = errno;
+    if (fclose(file) == 0 && !failed) return FRX_OK;
+    const int last = failed ? reason : errno;
+    remove(path);
+    return FRX_FAIL(FRX_ERR_IO, "cannot write %s: %s", path, strerror(last));
+}

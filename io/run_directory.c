@@ -1,0 +1,179 @@
+#include "run_directory.h"
+
+#include "pdb.h"
+#include "view.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TEMPORARY ".tmp"
+
+char *frx_run_path(const char *directory, const char *name) {
+    const size_t size = strlen(directory) + strlen(name) + 2;
+    char *path = malloc(size);
+    if (path) snprintf(path, size, "%s/%s", directory, name);
+    return path;
+}
+
+static int exists(const char *directory, const char *name) {
+    char *path = frx_run_path(directory, name);
+    const int found = path && access(path, F_OK) == 0;
+    free(path);
+    return found;
+}
+
+int frx_run_count_segments(const char *directory) {
+    char name[32];
+    int n = 0;
+    do snprintf(name, sizeof name, FRX_SEGMENT_FORMAT, ++n);
+    while (exists(directory, name));
+    return n - 1;
+}
+
+static int ends_with(const char *text, const char *end) {
+    const size_t n = strlen(text), n_end = strlen(end);
+    return n >= n_end && strcmp(text + n - n_end, end) == 0;
+}
+
+/* The names that frx_run_create gives to files. */
+static int is_output(const char *name) {
+    return (strncmp(name, "segment_", 8) == 0 && ends_with(name, ".h5")) || strcmp(name, FRX_RUN_PDB) == 0 ||
+           ((strncmp(name, "T_", 2) == 0 || strncmp(name, "ladder_", 7) == 0) && ends_with(name, ".h5md"));
+}
+
+static int is_temporary_output(const char *name) {
+    char stem[256];
+    if (!ends_with(name, TEMPORARY)) return 0;
+    snprintf(stem, sizeof stem, "%.*s", (int)(strlen(name) - strlen(TEMPORARY)), name);
+    return is_output(stem);
+}
+
+/* Call `action` with every file of the directory whose name passes `test`. */
+static enum frx_status for_each(const char *directory, int (*test)(const char *name),
+                                enum frx_status (*action)(const char *directory, const char *name)) {
+    DIR *listing = opendir(directory);
+    if (!listing) return FRX_FAIL(FRX_ERR_IO, "cannot list %s: %s", directory, strerror(errno));
+    enum frx_status status = FRX_OK;
+    for (const struct dirent *entry; status == FRX_OK && (entry = readdir(listing));)
+        if (test(entry->d_name)) status = action(directory, entry->d_name);
+    closedir(listing);
+    return status;
+}
+
+static enum frx_status delete_file(const char *directory, const char *name) {
+    char *path = frx_run_path(directory, name);
+    if (!path) return FRX_FAIL(FRX_ERR_MEMORY, "no memory for a path");
+    enum frx_status status = FRX_OK;
+    if (unlink(path) != 0) status = FRX_FAIL(FRX_ERR_IO, "cannot remove %s: %s", path, strerror(errno));
+    free(path);
+    return status;
+}
+
+/* Give a temporary file its final name. */
+static enum frx_status publish_file(const char *directory, const char *name) {
+    char *path = frx_run_path(directory, name);
+    char *final = path ? strndup(path, strlen(path) - strlen(TEMPORARY)) : NULL;
+    enum frx_status status = FRX_OK;
+    if (!final)
+        status = FRX_FAIL(FRX_ERR_MEMORY, "no memory for a path");
+    else if (rename(path, final) != 0)
+        status = FRX_FAIL(FRX_ERR_IO, "cannot rename %s to %s: %s", path, final, strerror(errno));
+    free(path);
+    free(final);
+    return status;
+}
+
+/* ---- making the files ---- */
+
+static char *temporary_path(const char *directory, const char *name) {
+    char temporary[FRX_VIEW_NAME_SIZE + sizeof TEMPORARY];
+    snprintf(temporary, sizeof temporary, "%s" TEMPORARY, name);
+    return frx_run_path(directory, temporary);
+}
+
+static enum frx_status make_segment(const char *directory, const char *name,
+                                    const struct frx_segment_shape *shape,
+                                    const struct frx_trajectory_options *options) {
+    char *path = temporary_path(directory, name);
+    if (!path) return FRX_FAIL(FRX_ERR_MEMORY, "no memory for a path");
+    const enum frx_status status = frx_segment_create(path, shape, options);
+    free(path);
+    return status;
+}
+
+static enum frx_status make_pdb(const char *directory, const struct frx_trajectory_options *options) {
+    char *path = temporary_path(directory, FRX_RUN_PDB);
+    if (!path) return FRX_FAIL(FRX_ERR_MEMORY, "no memory for a path");
+    const enum frx_status status =
+        frx_pdb_write(path, options->system, options->system->structures, options->system_path);
+    free(path);
+    return status;
+}
+
+static enum frx_status make_views(const char *directory, const char *segment_name,
+                                  const struct frx_segment_shape *shape,
+                                  const struct frx_trajectory_options *options) {
+    char *topology = frx_view_topology(options->system);
+    if (!topology) return FRX_FAIL(FRX_ERR_MEMORY, "no memory for the topology");
+    enum frx_status status = FRX_OK;
+    for (int p = 0; p < shape->n_place && status == FRX_OK; p++) {
+        char name[FRX_VIEW_NAME_SIZE];
+        frx_view_name(shape->n_ladder, shape->n_rung, options->beta, p, name);
+        char *path = temporary_path(directory, name);
+        if (!path)
+            status = FRX_FAIL(FRX_ERR_MEMORY, "no memory for a path");
+        else
+            status = frx_view_create(path, segment_name, shape, options, p, topology);
+        free(path);
+    }
+    free(topology);
+    return status;
+}
+
+static enum frx_status make_all(const char *directory, const struct frx_segment_shape *shape,
+                                const struct frx_trajectory_options *options) {
+    char segment_name[32];
+    snprintf(segment_name, sizeof segment_name, FRX_SEGMENT_FORMAT, 1);
+    FRX_TRY(make_segment(directory, segment_name, shape, options));
+    FRX_TRY(make_pdb(directory, options));
+    return make_views(directory, segment_name, shape, options);
+}
+
+/* Replace an older run, then make the new names last through a power failure. */
+static enum frx_status publish(const char *directory, int overwrite) {
+    if (overwrite) FRX_TRY(for_each(directory, is_output, delete_file));
+    FRX_TRY(for_each(directory, is_temporary_output, publish_file));
+    const int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0) return FRX_FAIL(FRX_ERR_IO, "cannot open %s: %s", directory, strerror(errno));
+    fsync(descriptor);
+    close(descriptor);
+    return FRX_OK;
+}
+
+static enum frx_status refuse_existing(const char *directory, const char *name) {
+    return FRX_FAIL(FRX_ERR_EXISTS, "%s holds a run already (%s)", directory, name);
+}
+
+enum frx_status frx_run_create(const char *directory, const struct frx_segment_shape *shape,
+                               const struct frx_trajectory_options *options) {
+    const int made = mkdir(directory, 0777) == 0;
+    if (!made && errno != EEXIST)
+        return FRX_FAIL(FRX_ERR_IO, "cannot make directory %s: %s", directory, strerror(errno));
+    if (!options->overwrite) FRX_TRY(for_each(directory, is_output, refuse_existing));
+    FRX_TRY(for_each(directory, is_temporary_output, delete_file));
+    enum frx_status status = make_all(directory, shape, options);
+    if (status == FRX_OK) status = publish(directory, options->overwrite);
+    if (status == FRX_OK) return FRX_OK;
+    char message[FRX_MESSAGE_SIZE];
+    snprintf(message, sizeof message, "%s", frx_error_message());
+    (void)!for_each(directory, is_temporary_output, delete_file);
+    if (made) rmdir(directory);
+    frx_error_set(message);
+    return status;
+}
