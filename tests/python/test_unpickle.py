@@ -11,8 +11,9 @@ import zipfile
 import numpy as np
 import pytest
 from flashrex_tools.errors import ImportFailure
+from flashrex_tools.pickle_values import Record
 from flashrex_tools.torch_file import SparseTensor, TorchFile, is_torch_file
-from flashrex_tools.unpickle import Record, Unpickler
+from flashrex_tools.unpickle import Unpickler
 from torch_writer import Array, Call, Name, Obj, Sparse, Writer, save, write_archive
 
 

@@ -8,7 +8,7 @@ from . import topology, torchmd_prior
 from .errors import ImportFailure, describe
 from .frames import kind_of, read_trajectory
 from .mlcg_model import NETWORKS, is_mlcg_model, read_network, split_model
-from .pdb import read_pdb
+from .pdb import read_pdb, standard_name
 from .priors import check_prior, count_without_parameters, read_prior
 from .reference_energy import neighbour_counts
 from .structures import is_configurations, read_configurations
@@ -57,21 +57,14 @@ def _import_mlcg(request, kinds, model):
     for option in ("embedding", "cutoff", "activation"):
         if getattr(request, option) is not None:
             raise ImportFailure(f"--{option} is for torchmd checkpoints; {request.model} is not one")
-    configurations = None
-    if isinstance(model, (tuple, list)) and len(model) == 2 and is_mlcg_model(model[0]):
-        model, configurations = model
+    model, configurations = _split_pair(model)
     if not is_mlcg_model(model):
         raise ImportFailure(
             f"{request.model}: neither a model of mlcg nor a torchmd-net checkpoint ({describe(model)})"
         )
     if kinds.get(request.structures) == "torch":
-        configurations = TorchFile(request.structures).load()
-        if (
-            isinstance(configurations, tuple)
-            and len(configurations) == 2
-            and is_mlcg_model(configurations[0])
-        ):
-            configurations = configurations[1]
+        first, second = _split_pair(TorchFile(request.structures).load())
+        configurations = first if second is None else second
     if configurations is not None and not is_configurations(configurations):
         raise ImportFailure(
             f"{request.structures or request.model}: {describe(configurations)} is no list of AtomicData"
@@ -80,6 +73,13 @@ def _import_mlcg(request, kinds, model):
     if configurations is not None:
         return _from_configurations(request, kinds, modules, read_configurations(configurations))
     return _from_structure(request, kinds, modules)
+
+
+def _split_pair(value):
+    """(model, configurations) of the tuple that mlcg's preparation saves; (value, None) of anything else."""
+    if isinstance(value, (tuple, list)) and len(value) == 2 and is_mlcg_model(value[0]):
+        return value
+    return value, None
 
 
 def _mlcg_modules(request, kinds, model):
@@ -227,7 +227,7 @@ def _positions(request, kinds, molecule, types, residues=None):
         other = _molecule(path, kinds, mapping)
         if types is not None:
             _same_types(path, other, types)
-        elif other.standard != [topology.standard_name(r) for r in residues]:
+        elif other.standard != [standard_name(r) for r in residues]:
             raise ImportFailure(f"{path} has another sequence than the topology")
         return protein.positions[:, other.rows]
     if kind not in ("xtc", "trr", "dcd", "hdf5"):

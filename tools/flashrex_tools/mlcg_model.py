@@ -7,8 +7,8 @@ import numpy as np
 
 from .errors import ImportFailure, describe
 from .modules import Module
+from .pickle_values import Record
 from .system import Basis, Envelope, Interaction, Linear, Network
-from .unpickle import Record
 
 WRAPPERS = ("GradientsOut", "EnergyOut")
 SUMS = ("SumOut", "ModuleDict")

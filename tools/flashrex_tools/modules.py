@@ -7,8 +7,8 @@ which is not understood becomes an error that names it instead of a wrong energy
 import numpy as np
 
 from .errors import ImportFailure, describe
+from .pickle_values import Record
 from .torch_file import SparseTensor, Tensor
-from .unpickle import Record
 
 _HOOKS_THAT_MATTER = ("_forward_hooks", "_forward_pre_hooks")
 _BOOKKEEPING = {
@@ -39,6 +39,8 @@ class Module:
     def __init__(self, record, path):
         if not isinstance(record, Record) or not isinstance(record.state, dict):
             raise ImportFailure(f"{path}: a module was expected, this is {describe(record)}")
+        if not all(isinstance(key, str) for key in record.state):
+            raise ImportFailure(f"{path}: {record.name} has an attribute whose name is no text")
         self.path, self.kind, self.name = path, record.kind, record.name
         self.state = record.state
         self.children = self._dict("_modules")
@@ -49,8 +51,8 @@ class Module:
 
     def _dict(self, key):
         value = self.state.get(key)
-        if not isinstance(value, dict):
-            raise ImportFailure(f"{self.path}: {self.name} is not a PyTorch module ({key} is missing)")
+        if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+            raise ImportFailure(f"{self.path}: {self.name} is not a PyTorch module (no {key})")
         return value
 
     def expect(self, *kinds):

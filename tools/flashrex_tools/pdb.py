@@ -18,6 +18,11 @@ ALIASES = {
 _SOLVENT = {"HOH", "WAT", "DOD", "TIP3", "TIP", "SOL", "NA", "CL", "NA+", "CL-", "SOD", "CLA"}
 
 
+def standard_name(residue):
+    """A residue's name; protonation states count as their parent."""
+    return ALIASES.get(residue, residue)
+
+
 @dataclass
 class Residue:
     name: str  # as in the file
@@ -31,8 +36,7 @@ class Residue:
 
     @property
     def standard(self):
-        """One of the twenty amino acids; protonation states count as their parent."""
-        return ALIASES.get(self.name, self.name)
+        return standard_name(self.name)
 
 
 @dataclass
@@ -58,7 +62,7 @@ def read_pdb(path):
                 rows = []
             elif record in ("ATOM", "HETATM"):
                 name, residue = line[12:16].strip(), line[17:21].strip()
-                foreign = record == "HETATM" and ALIASES.get(residue, residue) not in (*RESIDUES, "NLE")
+                foreign = record == "HETATM" and standard_name(residue) not in (*RESIDUES, "NLE")
                 if residue in _SOLVENT or foreign:
                     continue
                 try:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import ImportFailure
+from .pickle_values import Record
 from .torch_file import Tensor
-from .unpickle import Record
 
 # Members of AtomicData that say nothing about the energy.
 _HARMLESS = {

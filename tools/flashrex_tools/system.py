@@ -121,6 +121,8 @@ class System:
             raise ImportFailure(
                 f"bead {int(np.argmin(self.beads.type))} has the negative type {min(self.beads.type)}"
             )
+        if max(np.abs(self.beads.type).max(), np.abs(self.beads.residue_index).max()) >= 1 << 31:
+            raise ImportFailure("a bead type or residue number is larger than 2^31")
         shape = np.shape(self.structures)
         if len(shape) != 3 or shape[0] < 1 or shape[1:] != (n, 3):
             raise ImportFailure(f"structures of shape {shape} for {n} beads")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import ImportFailure
-from .pdb import ALIASES, RESIDUES
+from .pdb import RESIDUES
 from .system import AMU, Beads
 
 FIVE_BEAD_ATOMS = ("N", "CA", "CB", "C", "O")
@@ -62,11 +62,6 @@ def build_molecule(protein, mapping):
     lists = _paths(bonds, residue_of, chain_ends, _MIN_PATH[mapping])
     lists.update(_five_bead_torsions(index, residues, chain_ends) if mapping == "five-bead" else {})
     return Molecule(mapping, beads, rows, bonds, lists, [residue.standard for residue, _ in entries])
-
-
-def standard_name(residue):
-    """A residue name as one of the twenty amino acids where it is one."""
-    return ALIASES.get(residue, residue)
 
 
 def guess_mapping(names, path):

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from .errors import ImportFailure, describe
-from .unpickle import Global, Unpickler
+from .pickle_values import Global
+from .unpickle import Unpickler
 
 MAX_ENTRIES = 1 << 20
 MAX_DIMENSIONS = 16
@@ -186,13 +187,6 @@ class TorchFile:
         self.entries = {entry.filename: entry for entry in entries}
         if len(self.entries) != len(entries):
             raise ImportFailure(f"{self.path}: the archive holds two entries of one name")
-        for entry in entries:
-            if entry.flag_bits & 1:
-                raise ImportFailure(f"{self.path}: {entry.filename} is encrypted")
-            if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
-                raise ImportFailure(
-                    f"{self.path}: {entry.filename} is compressed, which torch.save never does"
-                )
         pickles = [name for name in self.entries if name.count("/") == 1 and name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise ImportFailure(f"{self.path}: a ZIP archive, but not one of torch.save (no data.pkl)")
@@ -201,6 +195,13 @@ class TorchFile:
             raise ImportFailure(
                 f"{self.path}: a TorchScript archive; the model as saved by torch.save is needed"
             )
+        for entry in entries:
+            if entry.flag_bits & 1:
+                raise ImportFailure(f"{self.path}: {entry.filename} is encrypted")
+            if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
+                raise ImportFailure(
+                    f"{self.path}: {entry.filename} is compressed, which torch.save never does"
+                )
         order = self.prefix + "byteorder"
         order = archive.read(order).strip() if order in self.entries else b"little"
         if order not in (b"little", b"big"):

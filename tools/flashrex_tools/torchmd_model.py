@@ -10,9 +10,9 @@ import re
 import numpy as np
 
 from .errors import ImportFailure, describe
+from .pickle_values import Record
 from .system import Basis, Envelope, Interaction, Linear, Network
 from .torch_file import Tensor
-from .unpickle import Record
 
 # Hyperparameters that change the energy: the values that are understood.
 _UNDERSTOOD = {
@@ -36,9 +36,9 @@ def state_dict_of(value):
     """The tensors {name: Tensor} of a torchmd-net checkpoint or bare state_dict, None for anything else."""
     if isinstance(value, dict) and isinstance(value.get("state_dict"), dict):
         value = value["state_dict"]
-    if isinstance(value, dict) and any(isinstance(k, str) and k.endswith(_EMBEDDING) for k in value):
-        return value
-    return None
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        return None
+    return value if any(key.endswith(_EMBEDDING) for key in value) else None
 
 
 class _Tensors:

@@ -119,7 +119,11 @@ def load_embedding(name):
     if not os.path.exists(name):
         raise ImportFailure(f"--embedding {name}: neither {' nor '.join(EMBEDDINGS)}, and no such file")
     table = load_yaml(name)
-    bad = [f"{k}: {v}" for k, v in table.items() if not isinstance(k, str) or type(v) is not int or v < 0]
+    bad = [
+        f"{k}: {v}"
+        for k, v in table.items()
+        if not isinstance(k, str) or type(v) is not int or not 0 <= v < 1000000
+    ]
     if bad:
         raise ImportFailure(f"{name}: {bad[0]} is not of the form 'RESIDUE: number'")
     return table

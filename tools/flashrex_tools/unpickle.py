@@ -1,183 +1,30 @@
 """A pickle reader that never runs anything.
 
 Python's own unpickler calls whatever a file names. This one is a small stack machine over plain data: a name
-in the file never becomes a Python object, it becomes a `Global`, and "calling" a Global makes a `Record` that
-just remembers the call. Only names of a fixed list are accepted at all; a handful of them (ordered
-dictionaries, sets, ...) are rebuilt here as plain data, and torch_file.py adds the tensors. Depth, sizes and
-counts are capped, so that a hostile file costs no more than an honest one.
+in the file never becomes a Python object, and "calling" it makes a record that just remembers the call
+(pickle_values.py has the accepted names; torch_file.py adds the tensors). Depth, sizes and counts are capped,
+so that a hostile file costs no more than an honest one.
 """
 
 import struct
 from collections import OrderedDict
 
-from .errors import ImportFailure, describe
+from .errors import ImportFailure
+from .pickle_values import (
+    ALLOWED_NAMES,
+    ALLOWED_PACKAGES,
+    PLAIN_BUILDERS,
+    PYTHON2_MODULES,
+    PYTHON2_NAMES,
+    Global,
+    Record,
+    plain_key,
+)
 
 MAX_PICKLE_BYTES = 256 << 20
 MAX_MARKS = 1000  # open containers at any moment
 MAX_DEPTH = 500  # nesting of the finished object
 MAX_INT_BYTES = 16
-
-# Packages whose classes may appear: they become inert records, and what is not understood is refused by name
-# where it is interpreted, with its place in the model.
-ALLOWED_PACKAGES = (
-    "mlcg",
-    "torch_geometric",
-    "torch.nn.modules",
-    "torch.optim",
-    "pytorch_lightning",
-    "lightning",
-)
-
-# Single names accepted beside them, inert as well.
-ALLOWED_NAMES = {
-    "collections.OrderedDict",
-    "collections.defaultdict",
-    "builtins.set",
-    "builtins.type",
-    "builtins.int",
-    "builtins.float",
-    "builtins.str",
-    "builtins.bool",
-    "builtins.list",
-    "builtins.dict",
-    "builtins.tuple",
-    "_operator.getitem",
-    "operator.getitem",
-    "inspect._empty",
-    "typing.Any",
-    "typing.Dict",
-    "typing.List",
-    "typing.Optional",
-    "typing.OrderedDict",
-    "typing.Tuple",
-    "typing.Union",
-    "argparse.Namespace",
-    "torch.Tensor",
-    "torch.Size",
-    "torch.device",
-    "torch.strided",
-    "torch.serialization._get_layout",
-    "numpy.dtype",
-    "numpy.core.multiarray.scalar",
-    "numpy._core.multiarray.scalar",
-    "_codecs.encode",
-}
-
-_PYTHON2_MODULES = {"__builtin__": "builtins", "exceptions": "builtins"}
-_PYTHON2_NAMES = {"builtins.long": "builtins.int", "builtins.unicode": "builtins.str"}
-
-
-class Global:
-    """A name found in a pickle, never resolved."""
-
-    __slots__ = ("name",)
-
-    def __init__(self, name):
-        self.name = name
-
-    def __repr__(self):
-        return f"<name {self.name}>"
-
-    def __eq__(self, other):
-        return isinstance(other, Global) and other.name == self.name
-
-    def __hash__(self):
-        return hash(self.name)
-
-
-class Record:
-    """An object of the pickle as plain data: its class's name, constructor arguments and state."""
-
-    __slots__ = ("name", "args", "state")
-
-    def __init__(self, name, args=()):
-        self.name = name
-        self.args = args
-        self.state = None
-
-    def __repr__(self):
-        return f"<{self.name}>"
-
-    @property
-    def kind(self):
-        """Class name without its module (modules move between versions of the libraries)."""
-        return self.name.rpartition(".")[2]
-
-
-class _Mark:
-    pass
-
-
-_MARK = _Mark()
-
-
-def _numpy_scalar(args):
-    dtype, raw = args if len(args) == 2 else (None, None)
-    code = dtype.args[0] if isinstance(dtype, Record) and dtype.name == "numpy.dtype" and dtype.args else None
-    formats = {"f4": "<f", "f8": "<d", "i4": "<i", "i8": "<q", "b1": "<?"}
-    order = dtype.state[1] if code and isinstance(dtype.state, tuple) and len(dtype.state) > 1 else "<"
-    form = formats.get(code)
-    if form is None or not isinstance(raw, bytes) or len(raw) != struct.calcsize(form):
-        raise ImportFailure(f"the pickle holds a numpy scalar of an unknown kind ({describe(code)})")
-    return struct.unpack((">" if order == ">" else "<") + form[1], raw)[0]
-
-
-def _encode(args):
-    if len(args) != 2 or not isinstance(args[0], str) or args[1] != "latin1":
-        raise ImportFailure("the pickle calls _codecs.encode in an unexpected way")
-    try:
-        return args[0].encode("latin1")
-    except UnicodeEncodeError:
-        raise ImportFailure("the pickle holds bytes that are not latin1") from None
-
-
-def _ordered_dict(args):
-    out = OrderedDict()
-    pairs = args[0] if args else []
-    if len(args) > 1 or not isinstance(pairs, (list, tuple)):
-        raise ImportFailure("the pickle builds an OrderedDict in an unexpected way")
-    for pair in pairs:
-        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
-            raise ImportFailure("the pickle builds an OrderedDict in an unexpected way")
-        out[_key(pair[0])] = pair[1]
-    return out
-
-
-def _set(args):
-    if len(args) > 1 or (args and not isinstance(args[0], (list, tuple))):
-        raise ImportFailure("the pickle builds a set in an unexpected way")
-    return {_key(x) for x in (args[0] if args else ())}
-
-
-def _size(args):
-    if len(args) != 1 or not isinstance(args[0], (list, tuple)):
-        raise ImportFailure("the pickle builds a torch.Size in an unexpected way")
-    return tuple(args[0])
-
-
-def _layout(args):
-    if len(args) != 1 or not isinstance(args[0], str):
-        raise ImportFailure("the pickle names a tensor layout in an unexpected way")
-    return args[0]
-
-
-PLAIN_BUILDERS = {
-    "collections.OrderedDict": _ordered_dict,
-    "builtins.set": _set,
-    "torch.Size": _size,
-    "torch.serialization._get_layout": _layout,
-    "_codecs.encode": _encode,
-    "numpy.core.multiarray.scalar": _numpy_scalar,
-    "numpy._core.multiarray.scalar": _numpy_scalar,
-}
-
-
-def _key(key):
-    """Dictionary keys and set members: only flat things, so that hashing cannot recurse."""
-    flat = (str, int, float, bool, bytes, type(None), Global)
-    if isinstance(key, flat) or (isinstance(key, tuple) and all(isinstance(x, flat) for x in key)):
-        return key
-    raise ImportFailure(f"the pickle uses a {type(key).__name__} as a dictionary key")
 
 
 class Unpickler:
@@ -312,8 +159,8 @@ class Unpickler:
     def _global(self, module, name):
         if not isinstance(module, str) or not isinstance(name, str):
             raise ImportFailure("the pickle names something by a value that is not a text")
-        full = f"{_PYTHON2_MODULES.get(module, module)}.{name}"
-        full = _PYTHON2_NAMES.get(full, full)
+        full = f"{PYTHON2_MODULES.get(module, module)}.{name}"
+        full = PYTHON2_NAMES.get(full, full)
         in_package = (
             any(module == p or module.startswith(p + ".") for p in ALLOWED_PACKAGES) and "." not in name
         )
@@ -374,7 +221,7 @@ class Unpickler:
 
     def _setitem(self):
         value, key = self._pop(), self._pop()
-        self._top(dict)[_key(key)] = value
+        self._top(dict)[plain_key(key)] = value
 
     def _setitems(self):
         self._fill(self._pop_mark())
@@ -384,7 +231,7 @@ class Unpickler:
             raise ImportFailure("the pickle holds a dictionary with a key without a value")
         target = self._top(dict)
         for key, value in zip(items[::2], items[1::2]):
-            target[_key(key)] = value
+            target[plain_key(key)] = value
 
     def _dict(self):
         items = self._pop_mark()
@@ -393,7 +240,7 @@ class Unpickler:
 
     def _additems(self):
         items = self._pop_mark()
-        self._top(set).update(_key(x) for x in items)
+        self._top(set).update(plain_key(x) for x in items)
 
     def _tuple(self, count):
         items = [self._pop() for _ in range(count)]
@@ -448,7 +295,7 @@ _OPCODES = {
     ord("u"): Unpickler._setitems,
     0x8F: lambda u: u.stack.append(set()),
     0x90: Unpickler._additems,
-    0x91: lambda u: u.stack.append(frozenset(_key(x) for x in u._pop_mark())),
+    0x91: lambda u: u.stack.append(frozenset(plain_key(x) for x in u._pop_mark())),
     ord(")"): _push(()),
     ord("t"): lambda u: u.stack.append(tuple(u._pop_mark())),
     0x85: lambda u: u._tuple(1),
