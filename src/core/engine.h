@@ -50,6 +50,7 @@ struct frx_engine_options {
     double table_tolerance; /* of filter tables, relative; 0: the default of the precision */
     int n_thread;           /* CPU threads; 0: as OpenMP decides */
     int device;             /* CUDA device ordinal; ignored by the CPU engine */
+    int time_stages; /* CUDA: time every stage for the report, which slows the run; the CPU always does */
 };
 
 /* Host views of consecutive slots' configurations; any pointer may be NULL (not wanted / not given). Owned by
