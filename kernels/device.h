@@ -12,6 +12,7 @@
 
 #include <cuda_runtime.h>
 #include <stddef.h>
+#include <type_traits>
 
 /* Translate a code of the CUDA runtime: FRX_ERR_MEMORY for a failed allocation, otherwise FRX_ERR_DEVICE.
  * Local. */
@@ -35,7 +36,8 @@ void *frx_arena_take(struct frx_arena *arena, size_t bytes);
 
 /* pointer = count elements of its type */
 #define FRX_TAKE(arena, pointer, count)                                                                      \
-    ((pointer) = (decltype(pointer))frx_arena_take((arena), (size_t)(count) * sizeof *(pointer)))
+    ((pointer) = (std::remove_reference<decltype(pointer)>::type)frx_arena_take(                             \
+         (arena), (size_t)(count) * sizeof *(pointer)))
 
 /* Make `device` this thread's device after checking that it exists and that this build has code for it.
  * Errors: FRX_ERR_DEVICE (no driver, no such device), FRX_ERR_UNSUPPORTED (architecture). Local. */

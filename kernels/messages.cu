@@ -1,0 +1,323 @@
+/* Message kernels in float; formulas in messages.h.
+ *
+ * A block owns one slice of the channels and keeps that part of the table, [n_row][slice], in shared memory,
+ * so that an edge costs no traffic but the neighbour's row of h. The slice is the widest of 128, 64, .. 8
+ * channels whose table fits into the block's shared memory (227 KiB on an H100, 99 KiB on consumer cards); a
+ * table too long even for that, and a batch too small to pay for staging, is read from global memory by the
+ * same code. Blocks stay and take beads in turn.
+ *
+ * One warp per destination bead. It takes 32 neighbours at a time: each lane computes distance, spline
+ * weights and direction of one; then slice/4 lanes, four channels each, work on one neighbour, 128/slice
+ * neighbours at once, and get its numbers by shuffles. The lanes that share channels are added at the end, as
+ * a tree. The order of every sum is thus fixed by the neighbour list: no atomics, and the same bits for any
+ * batch, grid, and staging. Products are written as intrinsics so that all instances round alike. */
+#include "messages.h"
+
+#include "vector.h"
+
+#include <stdlib.h>
+
+enum { FORWARD_BLOCK = 1024, BACKWARD_BLOCK = 768, SUM_BLOCK = 128 };
+
+/* ---- device helpers ---- */
+
+static __device__ __forceinline__ float4 fma4(float s, float4 a, float4 b) {
+    return make_float4(__fmaf_rn(s, a.x, b.x), __fmaf_rn(s, a.y, b.y), __fmaf_rn(s, a.z, b.z),
+                       __fmaf_rn(s, a.w, b.w));
+}
+static __device__ __forceinline__ float4 fma4(float4 a, float4 b, float4 c) {
+    return make_float4(__fmaf_rn(a.x, b.x, c.x), __fmaf_rn(a.y, b.y, c.y), __fmaf_rn(a.z, b.z, c.z),
+                       __fmaf_rn(a.w, b.w, c.w));
+}
+static __device__ __forceinline__ float4 mul4(float s, float4 a) {
+    return make_float4(__fmul_rn(s, a.x), __fmul_rn(s, a.y), __fmul_rn(s, a.z), __fmul_rn(s, a.w));
+}
+static __device__ __forceinline__ float4 mul4(float4 a, float4 b) {
+    return make_float4(__fmul_rn(a.x, b.x), __fmul_rn(a.y, b.y), __fmul_rn(a.z, b.z), __fmul_rn(a.w, b.w));
+}
+
+/* One neighbour as the lane that looked at it knows it. A lane without one has zero weights and a valid
+ * address. */
+struct edge {
+    float w[4], dw[4];
+    float3 direction; /* (x_i - x_j)/r */
+    int row, j;
+};
+
+static __device__ __forceinline__ struct edge make_edge(const struct frx_filter_grid &grid, const float *x_r,
+                                                        int i, const uint16_t *list, int k, int n) {
+    struct edge edge = {};
+    edge.j = i;
+    if (k >= n) return edge;
+    edge.j = list[k];
+    const float3 d = load3(x_r, i) - load3(x_r, edge.j);
+    const float r = __fsqrt_rn(dot(d, d));
+    edge.row = frx_filter_locate(&grid, r, edge.w, edge.dw);
+    edge.direction = __frcp_rn(r) * d;
+    return edge;
+}
+
+/* Sum of the lanes that hold the same channels. */
+template <int LANES> static __device__ __forceinline__ float4 sum_groups(float4 a) {
+#pragma unroll
+    for (int step = LANES; step < 32; step *= 2) {
+        a.x += __shfl_xor_sync(0xffffffffu, a.x, step);
+        a.y += __shfl_xor_sync(0xffffffffu, a.y, step);
+        a.z += __shfl_xor_sync(0xffffffffu, a.z, step);
+        a.w += __shfl_xor_sync(0xffffffffu, a.w, step);
+    }
+    return a;
+}
+
+/* The block's part of the table: where it is, staged or not. */
+template <int LANES, int STAGED>
+static __device__ __forceinline__ const float *block_table(const struct frx_messages &messages, int l,
+                                                           int slice) {
+    extern __shared__ float4 shared[];
+    const size_t n = (size_t)messages.grid.n_row * LANES;
+    const float4 *table =
+        (const float4 *)messages.table + ((size_t)l * (messages.n_filter / (4 * LANES)) + slice) * n;
+    if constexpr (STAGED) {
+        for (size_t k = threadIdx.x; k < n; k += blockDim.x) shared[k] = table[k];
+        __syncthreads();
+        return (const float *)shared;
+    } else {
+        return (const float *)table;
+    }
+}
+
+/* ---- kernels: LANES = slice/4 ---- */
+
+template <int LANES, int STAGED>
+static __global__ void __launch_bounds__(FORWARD_BLOCK, 1)
+    forward_kernel(const __grid_constant__ struct frx_messages messages, int l,
+                   const float *__restrict__ positions, const float *__restrict__ h, int h_stride,
+                   float *__restrict__ m) {
+    const int n_slice = messages.n_filter / (4 * LANES), slice = blockIdx.x % n_slice;
+    const int lane = threadIdx.x % 32, group = lane / LANES, n_bead = messages.neighbours.n_bead;
+    const int channel = slice * 4 * LANES + 4 * (lane % LANES), n_filter = messages.n_filter;
+    const float *table = block_table<LANES, STAGED>(messages, l, slice) + 4 * (lane % LANES);
+    const int n_item = messages.neighbours.n_rep * n_bead, stride = gridDim.x / n_slice * (blockDim.x / 32);
+    for (int item = blockIdx.x / n_slice * (blockDim.x / 32) + threadIdx.x / 32; item < n_item;
+         item += stride) {
+        const int r = item / n_bead, i = item - r * n_bead;
+        const float *x_r = positions + (size_t)r * n_bead * 3;
+        const float *h_r = h + (size_t)r * h_stride * n_filter + channel;
+        const uint16_t *list = messages.neighbours.list + (size_t)item * messages.neighbours.capacity;
+        const int n = messages.neighbours.n_neighbour[item];
+        float4 sum = make_float4(0, 0, 0, 0);
+        for (int first = 0; first < n; first += 32) {
+            const struct edge edge = make_edge(messages.grid, x_r, i, list, first + lane, n);
+            const int packed = edge.row << 16 | edge.j;
+            const int last = min(32, n - first);
+#pragma unroll 2
+            for (int k = group; k < last + group; k += 32 / LANES) {
+                const unsigned int place = __shfl_sync(0xffffffffu, packed, k);
+                const float w0 = __shfl_sync(0xffffffffu, edge.w[0], k),
+                            w1 = __shfl_sync(0xffffffffu, edge.w[1], k),
+                            w2 = __shfl_sync(0xffffffffu, edge.w[2], k),
+                            w3 = __shfl_sync(0xffffffffu, edge.w[3], k);
+                const float4 h_j = *(const float4 *)(h_r + (size_t)(place & 0xffff) * n_filter);
+                const float4 *row = (const float4 *)(table + (place >> 16) * (4 * LANES));
+                float4 w = mul4(w0, row[0]);
+                w = fma4(w1, row[LANES], w);
+                w = fma4(w2, row[2 * LANES], w);
+                w = fma4(w3, row[3 * LANES], w);
+                sum = fma4(w, h_j, sum);
+            }
+        }
+        sum = sum_groups<LANES>(sum);
+        if (group == 0) *(float4 *)(m + (size_t)item * n_filter + channel) = sum;
+    }
+}
+
+template <int LANES, int STAGED>
+static __global__ void __launch_bounds__(BACKWARD_BLOCK, 1)
+    backward_kernel(const __grid_constant__ struct frx_messages messages, int l,
+                    const float *__restrict__ positions, const float *__restrict__ h, int h_stride,
+                    const float *__restrict__ g, float *__restrict__ dh) {
+    const int n_slice = messages.n_filter / (4 * LANES), slice = blockIdx.x % n_slice;
+    const int lane = threadIdx.x % 32, group = lane / LANES, n_bead = messages.neighbours.n_bead;
+    const int channel = slice * 4 * LANES + 4 * (lane % LANES), n_filter = messages.n_filter;
+    const float *table = block_table<LANES, STAGED>(messages, l, slice) + 4 * (lane % LANES);
+    const int n_item = messages.neighbours.n_rep * n_bead, stride = gridDim.x / n_slice * (blockDim.x / 32);
+    float *partial_force = messages.partial_force + ((size_t)l * n_slice + slice) * n_item * 3;
+    for (int item = blockIdx.x / n_slice * (blockDim.x / 32) + threadIdx.x / 32; item < n_item;
+         item += stride) {
+        const int r = item / n_bead, i = item - r * n_bead;
+        const float *x_r = positions + (size_t)r * n_bead * 3;
+        const float *h_r = h + (size_t)r * h_stride * n_filter + channel;
+        const float *g_r = g + (size_t)r * n_bead * n_filter + channel;
+        const float4 h_i = *(const float4 *)(h_r + (size_t)i * n_filter);
+        const float4 g_i = *(const float4 *)(g_r + (size_t)i * n_filter);
+        const uint16_t *list = messages.neighbours.list + (size_t)item * messages.neighbours.capacity;
+        const int n = messages.neighbours.n_neighbour[item];
+        float4 sum = make_float4(0, 0, 0, 0);
+        float3 force = make_float3(0, 0, 0);
+        for (int first = 0; first < n; first += 32) {
+            const struct edge edge = make_edge(messages.grid, x_r, i, list, first + lane, n);
+            const int packed = edge.row << 16 | edge.j;
+            const int last = min(32, n - first);
+            for (int k = group; k < last + group; k += 32 / LANES) {
+                const unsigned int place = __shfl_sync(0xffffffffu, packed, k);
+                const float4 h_j = *(const float4 *)(h_r + (size_t)(place & 0xffff) * n_filter);
+                const float4 g_j = *(const float4 *)(g_r + (size_t)(place & 0xffff) * n_filter);
+                const float4 *row = (const float4 *)(table + (place >> 16) * (4 * LANES));
+                float4 w = make_float4(0, 0, 0, 0), dw = w;
+#pragma unroll
+                for (int q = 0; q < 4; q++) {
+                    const float4 coefficient = row[q * LANES];
+                    if (dh) w = fma4(__shfl_sync(0xffffffffu, edge.w[q], k), coefficient, w);
+                    dw = fma4(__shfl_sync(0xffffffffu, edge.dw[q], k), coefficient, dw);
+                }
+                if (dh) sum = fma4(w, g_j, sum);
+                const float4 both = mul4(dw, fma4(g_i, h_j, mul4(g_j, h_i)));
+                const float slope = __fadd_rn(__fadd_rn(both.x, both.y), __fadd_rn(both.z, both.w));
+                force.x = __fmaf_rn(-slope, __shfl_sync(0xffffffffu, edge.direction.x, k), force.x);
+                force.y = __fmaf_rn(-slope, __shfl_sync(0xffffffffu, edge.direction.y, k), force.y);
+                force.z = __fmaf_rn(-slope, __shfl_sync(0xffffffffu, edge.direction.z, k), force.z);
+            }
+        }
+        if (dh) {
+            sum = sum_groups<LANES>(sum);
+            if (group == 0) *(float4 *)(dh + (size_t)item * n_filter + channel) = sum;
+        }
+        force = make_float3(warp_sum(force.x), warp_sum(force.y), warp_sum(force.z));
+        if (lane == 0) store3(partial_force, item, force);
+    }
+}
+
+static __global__ void force_kernel(const float *__restrict__ partial_force, int n_part, int n,
+                                    float *__restrict__ forces) {
+    const int k = blockIdx.x * SUM_BLOCK + threadIdx.x;
+    if (k >= n) return;
+    float sum = 0;
+    for (int p = 0; p < n_part; p++) sum += partial_force[(size_t)p * n + k];
+    forces[k] = sum;
+}
+
+/* ---- setting up ---- */
+
+typedef void (*forward_function)(struct frx_messages, int, const float *, const float *, int, float *);
+typedef void (*backward_function)(struct frx_messages, int, const float *, const float *, int, const float *,
+                                  float *);
+
+template <int STAGED> static forward_function forward_for(int slice) {
+    return slice == 128  ? forward_kernel<32, STAGED>
+           : slice == 64 ? forward_kernel<16, STAGED>
+           : slice == 32 ? forward_kernel<8, STAGED>
+           : slice == 16 ? forward_kernel<4, STAGED>
+                         : forward_kernel<2, STAGED>;
+}
+
+template <int STAGED> static backward_function backward_for(int slice) {
+    return slice == 128  ? backward_kernel<32, STAGED>
+           : slice == 64 ? backward_kernel<16, STAGED>
+           : slice == 32 ? backward_kernel<8, STAGED>
+           : slice == 16 ? backward_kernel<4, STAGED>
+                         : backward_kernel<2, STAGED>;
+}
+
+static size_t staged_bytes(const struct frx_messages *messages) {
+    return messages->staged ? (size_t)messages->grid.n_row * messages->slice * sizeof(float) : 0;
+}
+
+void frx_messages_init(struct frx_messages *messages, const struct frx_filter_table *table, int n_rep,
+                       int n_bead) {
+    *messages = {};
+    messages->n_interaction = table->n_interaction;
+    messages->n_filter = frx_padded_width(table->n_filter);
+    messages->grid = table->grid;
+    messages->neighbours.n_rep = n_rep;
+    messages->neighbours.n_bead = n_bead;
+    messages->neighbours.r_lo = table->grid.r_lo;
+    messages->neighbours.r_hi = table->grid.r_hi;
+}
+
+void frx_messages_layout(struct frx_messages *messages, struct frx_arena *arena) {
+    const size_t n_item = (size_t)messages->neighbours.n_rep * messages->neighbours.n_bead;
+    const size_t n_slice = (size_t)messages->n_filter / 8; /* the most there can be */
+    frx_neighbours_layout(&messages->neighbours, arena);
+    FRX_TAKE(arena, messages->table,
+             (size_t)messages->n_interaction * messages->grid.n_row * messages->n_filter);
+    FRX_TAKE(arena, messages->partial_force, messages->n_interaction * n_slice * n_item * 3);
+}
+
+static enum frx_status choose_slice(struct frx_messages *messages) {
+    size_t limit;
+    int device;
+    FRX_TRY(frx_device_shared_limit(&limit));
+    FRX_CUDA(cudaGetDevice(&device));
+    FRX_CUDA(cudaDeviceGetAttribute(&messages->n_block, cudaDevAttrMultiProcessorCount, device));
+    messages->staged = 1;
+    for (messages->slice = 128; messages->slice >= 8; messages->slice /= 2)
+        if (messages->n_filter % messages->slice == 0 && staged_bytes(messages) <= limit) break;
+    if (messages->slice < 8) {
+        messages->slice = messages->n_filter % 128 == 0 ? 128 : FRX_CHANNEL_PAD;
+        messages->staged = 0;
+        return FRX_OK;
+    }
+    const int bytes = (int)staged_bytes(messages);
+    FRX_CUDA(cudaFuncSetAttribute(forward_for<1>(messages->slice),
+                                  cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+    FRX_CUDA(cudaFuncSetAttribute(backward_for<1>(messages->slice),
+                                  cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+    return FRX_OK;
+}
+
+enum frx_status frx_messages_upload(struct frx_messages *messages, const struct frx_filter_table *table,
+                                    cudaStream_t stream) {
+    FRX_TRY(choose_slice(messages));
+    const size_t n_row = (size_t)messages->grid.n_row, slice = (size_t)messages->slice;
+    const size_t n = (size_t)messages->n_interaction * n_row * messages->n_filter;
+    float *copy = (float *)calloc(n, sizeof *copy);
+    if (!copy) return FRX_FAIL(FRX_ERR_MEMORY, "no memory for a copy of the filter tables");
+    for (size_t l = 0; l < (size_t)messages->n_interaction; l++)
+        for (size_t row = 0; row < n_row; row++)
+            for (size_t c = 0; c < (size_t)table->n_filter; c++)
+                copy[((l * (messages->n_filter / slice) + c / slice) * n_row + row) * slice + c % slice] =
+                    (float)table->coefficient[(l * n_row + row) * table->n_filter + c];
+    enum frx_status status = frx_cuda_status(
+        cudaMemcpyAsync(messages->table, copy, n * sizeof *copy, cudaMemcpyHostToDevice, stream),
+        "filter tables", __FILE__, __LINE__);
+    if (status == FRX_OK)
+        status = frx_cuda_status(cudaStreamSynchronize(stream), "filter tables", __FILE__, __LINE__);
+    free(copy);
+    return status;
+}
+
+/* ---- launchers ---- */
+
+/* Blocks of `block` threads: no more than have work, a multiple of the number of slices. */
+static int grid_for(const struct frx_messages *messages, int block) {
+    const int n_slice = messages->n_filter / messages->slice, n_warp = block / 32;
+    const int n_item = messages->neighbours.n_rep * messages->neighbours.n_bead;
+    const int wanted = (n_item + n_warp - 1) / n_warp, room = messages->n_block / n_slice;
+    return n_slice * (wanted < room ? wanted : room > 0 ? room : 1);
+}
+
+enum frx_status frx_messages_forward(const struct frx_messages *messages, int l, const float *positions,
+                                     const float *h, int h_stride, float *m, cudaStream_t stream) {
+    const forward_function kernel =
+        messages->staged ? forward_for<1>(messages->slice) : forward_for<0>(messages->slice);
+    kernel<<<grid_for(messages, FORWARD_BLOCK), FORWARD_BLOCK, staged_bytes(messages), stream>>>(
+        *messages, l, positions, h, h_stride, m);
+    return FRX_LAUNCHED("messages");
+}
+
+enum frx_status frx_messages_backward(const struct frx_messages *messages, int l, const float *positions,
+                                      const float *h, int h_stride, const float *g, float *dh,
+                                      cudaStream_t stream) {
+    const backward_function kernel =
+        messages->staged ? backward_for<1>(messages->slice) : backward_for<0>(messages->slice);
+    kernel<<<grid_for(messages, BACKWARD_BLOCK), BACKWARD_BLOCK, staged_bytes(messages), stream>>>(
+        *messages, l, positions, h, h_stride, g, dh);
+    return FRX_LAUNCHED("messages, backward");
+}
+
+enum frx_status frx_messages_forces(const struct frx_messages *messages, float *forces, cudaStream_t stream) {
+    const int n = messages->neighbours.n_rep * messages->neighbours.n_bead * 3;
+    force_kernel<<<(n + SUM_BLOCK - 1) / SUM_BLOCK, SUM_BLOCK, 0, stream>>>(
+        messages->partial_force, messages->n_interaction * (messages->n_filter / messages->slice), n, forces);
+    return FRX_LAUNCHED("forces of the network");
+}
