@@ -174,16 +174,21 @@ static enum frx_status resolve_temperatures(struct frx_config *config) {
 }
 
 /* A relative path in a config file starts at the file's folder. */
-static enum frx_status resolve_system_path(struct frx_config *config) {
-    const char *path = config->file.name, *slash = strrchr(path, '/');
-    if (config->given[frx_key_index("system")].source != &config->file || config->system[0] == '/' || !slash)
-        return FRX_OK;
-    const size_t n_folder = (size_t)(slash - path) + 1, n_byte = n_folder + strlen(config->system) + 1;
-    char *joined = malloc(n_byte);
-    if (!joined) return no_memory();
-    snprintf(joined, n_byte, "%.*s%s", (int)n_folder, path, config->system);
-    free(config->system);
-    config->system = joined;
+static enum frx_status resolve_paths(struct frx_config *config) {
+    const char *file = config->file.name, *slash = strrchr(file, '/');
+    const size_t n_folder = slash ? (size_t)(slash - file) + 1 : 0;
+    for (int k = 0; k < FRX_N_CONFIG_KEY; k++) {
+        char **path = frx_key_value(config, &frx_config_key[k]);
+        if (frx_config_key[k].kind != FRX_KEY_TEXT || config->given[k].source != &config->file ||
+            (*path)[0] == '/')
+            continue;
+        const size_t n_byte = n_folder + strlen(*path) + 1;
+        char *joined = malloc(n_byte);
+        if (!joined) return no_memory();
+        snprintf(joined, n_byte, "%.*s%s", (int)n_folder, file, *path);
+        free(*path);
+        *path = joined;
+    }
     return FRX_OK;
 }
 
@@ -210,7 +215,7 @@ enum frx_status frx_config_load(const char *path, int n, char *const *arguments,
         if (frx_config_key[k].required && !config->given[k].source)
             return missing(config, frx_config_key[k].name);
     FRX_TRY(resolve_temperatures(config));
-    return resolve_system_path(config);
+    return resolve_paths(config);
 }
 
 void frx_config_clear(struct frx_config *config) {

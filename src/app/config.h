@@ -26,8 +26,7 @@ enum frx_config_precision {
     FRX_CONFIG_PRECISION_SINGLE,
     FRX_CONFIG_PRECISION_MIXED
 };
-enum frx_config_scheme { FRX_CONFIG_EVEN_ODD, FRX_CONFIG_STOCHASTIC_EVEN_ODD, FRX_CONFIG_GIBBS };
-enum frx_config_move { FRX_CONFIG_MOVE_CONFIGURATIONS, FRX_CONFIG_MOVE_TEMPERATURES };
+/* `exchange_scheme` and `move` are in the order of enum frx_scheme and enum frx_move. */
 
 struct frx_reals {
     int n;
@@ -53,10 +52,10 @@ struct frx_config {
 };
 
 /* Read `path`, lay the n arguments `key=value` over it, fill in defaults and check what keys mean together.
- * Relative paths: `system` is relative to the config's folder when the file gives it, `output` always to the
- * working directory. Later arguments win; an argument that gives temperatures replaces the file's way of
- * giving them. *config is owned by the caller, also after a failure. Errors: FRX_ERR_IO, FRX_ERR_ARGUMENT
- * with file, line, column, caret and what would be right; FRX_ERR_MEMORY. Local. */
+ * Relative paths in the file are relative to its folder, those in arguments to the working directory. Later
+ * arguments win; an argument that gives temperatures replaces the file's way of giving them. *config is owned
+ * by the caller, also after a failure. Errors: FRX_ERR_IO, FRX_ERR_ARGUMENT with file, line, column, caret
+ * and what would be right; FRX_ERR_MEMORY. Local. */
 FRX_CHECKED enum frx_status frx_config_load(const char *path, int n, char *const *arguments,
                                             struct frx_config *config);
 

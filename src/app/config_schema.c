@@ -15,15 +15,18 @@ const struct frx_key frx_config_key[FRX_N_CONFIG_KEY] = {
      .required = 1,
      .mlcg = "model_file, structure_file",
      .doc =
-         "System file written by flashrex-import: model, molecule, starting structures. In a config file, a "
-         "relative path starts at the folder of the config."},
+         "System file written by flashrex-import: model, molecule, starting structures. A relative path in a "
+         "config file is relative to the folder of that file; on the command line, to the working "
+         "directory."},
     {.name = "output",
      .kind = FRX_KEY_TEXT,
      .offset = AT(output),
      .unit = "path",
      .required = 1,
      .mlcg = "filename",
-     .doc = "Folder to write. It must not exist yet, unless --overwrite is given."},
+     .doc = "Folder for the results; its parent must exist. A folder that holds a run already is refused, "
+            "unless "
+            "--overwrite is given. Relative paths as for `system`."},
     {.name = "start",
      .kind = FRX_KEY_INTEGER,
      .offset = AT(start),

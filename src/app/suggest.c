@@ -4,38 +4,37 @@
 
 #define MAX_WORD 64
 
-/* Insertions, deletions and substitutions that turn a into b; case does not count, '-' and '_' are the same.
- */
+/* Case does not count, '-' and '_' are the same. */
+static char folded(char c) {
+    if (c >= 'A' && c <= 'Z') return (char)(c + 'a' - 'A');
+    return c == '-' ? '_' : c;
+}
+
+/* Insertions, deletions, substitutions and swaps of neighbours that turn a into b. */
 static int distance(const char *a, const char *b) {
     const int n_a = (int)strlen(a), n_b = (int)strlen(b);
     if (n_a > MAX_WORD || n_b > MAX_WORD) return MAX_WORD;
-    int row[MAX_WORD + 1];
-    for (int j = 0; j <= n_b; j++) row[j] = j;
-    for (int i = 1; i <= n_a; i++) {
-        int diagonal = row[0];
-        row[0] = i;
+    int d[MAX_WORD + 1][MAX_WORD + 1];
+    for (int i = 0; i <= n_a; i++) d[i][0] = i;
+    for (int j = 0; j <= n_b; j++) d[0][j] = j;
+    for (int i = 1; i <= n_a; i++)
         for (int j = 1; j <= n_b; j++) {
-            char c = a[i - 1], d = b[j - 1];
-            if (c >= 'A' && c <= 'Z') c = (char)(c + 'a' - 'A');
-            if (d >= 'A' && d <= 'Z') d = (char)(d + 'a' - 'A');
-            if (c == '-') c = '_';
-            if (d == '-') d = '_';
-            int best = diagonal + (c != d);
-            if (row[j] + 1 < best) best = row[j] + 1;
-            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            diagonal = row[j];
-            row[j] = best;
+            const char p = folded(a[i - 1]), q = folded(b[j - 1]);
+            int best = d[i - 1][j - 1] + (p != q);
+            if (d[i - 1][j] + 1 < best) best = d[i - 1][j] + 1;
+            if (d[i][j - 1] + 1 < best) best = d[i][j - 1] + 1;
+            if (i > 1 && j > 1 && p == folded(b[j - 2]) && q == folded(a[i - 2]) &&
+                d[i - 2][j - 2] + 1 < best)
+                best = d[i - 2][j - 2] + 1;
+            d[i][j] = best;
         }
-    }
-    return row[n_b];
+    return d[n_a][n_b];
 }
 
 const char *frx_suggest(const char *word, int n, const char *const *candidate) {
     const int length = (int)strlen(word);
     const char *best = NULL;
-    int smallest = length < 4   ? 0
-                   : length < 6 ? 2
-                                : 4; /* one more than allowed; of `gpu`, cpu is no misspelling */
+    int smallest = length < 4 ? 0 : length < 6 ? 2 : 4; /* one more than allowed */
     for (int i = 0; i < n; i++) {
         if (!candidate[i]) continue;
         const int d = distance(word, candidate[i]);

@@ -143,9 +143,16 @@ static enum frx_status next_event(const struct reader *reader, struct fy_event *
     return *event && !fy_parser_get_stream_error(reader->parser) ? FRX_OK : parser_error(reader);
 }
 
-static enum frx_status check_keys(const struct frx_yaml *mapping) {
+static enum frx_status check_keys(struct frx_yaml *mapping) {
     for (int i = 0; i < mapping->n_child; i += 2) {
         const struct frx_yaml *key = &mapping->child[i];
+        struct frx_yaml *value = &mapping->child[i + 1];
+        if (value->kind == FRX_YAML_SCALAR && !value->text[0] &&
+            !value->quoted) { /* nothing stands nowhere */
+            value->mark = key->mark;
+            value->mark.column += key->mark.width + 1;
+            value->mark.width = 1;
+        }
         if (key->kind != FRX_YAML_SCALAR)
             return frx_source_error(&key->mark, "a key must be a word, as in `dt: 0.004`");
         for (int k = 0; k < i; k += 2)

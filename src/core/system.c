@@ -89,6 +89,22 @@ static enum frx_status check_envelope(const char *name, const struct frx_envelop
     return FRX_OK;
 }
 
+static enum frx_status check_interaction(const struct frx_network *net, int l) {
+    const struct frx_interaction *interaction = &net->interaction[l];
+    const struct frx_dense *dense[] = {&interaction->lin1, &interaction->lin2, &interaction->lin};
+    static const char *const dense_name[] = {"lin1", "lin2", "lin"};
+    char name[64];
+    snprintf(name, sizeof name, "interaction %d, filter network", l);
+    FRX_TRY(check_mlp(name, &interaction->filter, net->basis.n_basis, net->n_filter));
+    for (int d = 0; d < 3; d++) {
+        const int n_in = d == 1 ? net->n_filter : net->n_hidden;
+        snprintf(name, sizeof name, "interaction %d, %s", l, dense_name[d]);
+        FRX_TRY(check_dense(name, dense[d], n_in, d == 0 ? net->n_filter : net->n_hidden));
+    }
+    if (interaction->lin1.bias) return FRX_FAIL(FRX_ERR_MODEL, "interaction %d, lin1 has a bias", l);
+    return FRX_OK;
+}
+
 static enum frx_status check_network(const struct frx_network *net) {
     if (!(net->r_cut > 0) || !isfinite(net->r_cut))
         return FRX_FAIL(FRX_ERR_MODEL, "network cutoff is %g A", net->r_cut);
@@ -105,14 +121,7 @@ static enum frx_status check_network(const struct frx_network *net) {
     FRX_TRY(check_finite("network basis coefficient", net->basis.coefficient, (size_t)net->basis.n_basis));
     FRX_TRY(check_envelope("basis envelope", &net->basis.envelope, net->r_cut));
     FRX_TRY(check_envelope("filter envelope", &net->envelope, net->r_cut));
-    for (int l = 0; l < net->n_interaction; l++) {
-        const struct frx_interaction *interaction = &net->interaction[l];
-        FRX_TRY(check_mlp("filter network", &interaction->filter, net->basis.n_basis, net->n_filter));
-        FRX_TRY(check_dense("lin1", &interaction->lin1, net->n_hidden, net->n_filter));
-        FRX_TRY(check_dense("lin2", &interaction->lin2, net->n_filter, net->n_hidden));
-        FRX_TRY(check_dense("lin", &interaction->lin, net->n_hidden, net->n_hidden));
-        if (interaction->lin1.bias) return FRX_FAIL(FRX_ERR_MODEL, "lin1 of interaction %d has a bias", l);
-    }
+    for (int l = 0; l < net->n_interaction; l++) FRX_TRY(check_interaction(net, l));
     return check_mlp("output network", &net->output, net->n_hidden, 1);
 }
 

@@ -1,0 +1,221 @@
+#include "run_loop.h"
+
+#include "interrupt.h"
+#include "print.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What a rank tells the others at an event. */
+enum { FLAG_STOP = 1, FLAG_COMMIT = 2 };
+
+#define COMMIT_SECONDS 60.0 /* results are on disk and readable no later than this */
+
+/* Buffers of this rank. */
+struct loop {
+    struct frx_run *run;
+    const struct frx_engine_class *engine_class;
+    struct frx_engine *engine;
+    int n_rung, n_place, n_local, first_slot;
+    double next_commit;
+    int64_t step; /* made by this rank; run->step: by all of them */
+    /* the frame being taken */
+    int frame_pending; /* the same on all ranks */
+    enum frx_status frame_status;
+    struct frx_frame frame;
+    int *place;         /* [n_local] */
+    float *positions;   /* [n_local][n_bead][3] */
+    double *energy;     /* [n_local] */
+    uint32_t *identity; /* [n_local] */
+    /* the exchange being recorded */
+    int *from;           /* [n_ladder][n_rung] */
+    double *probability; /* [n_ladder][n_rung-1] */
+    int *n_attempt, *n_accept;
+};
+
+static int64_t next_multiple(int64_t step, int64_t interval) {
+    return interval > 0 ? (step / interval + 1) * interval : INT64_MAX;
+}
+
+static int is_due(int64_t step, int64_t interval) {
+    return interval > 0 && step % interval == 0;
+}
+
+static int64_t smaller(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/* ---- frames ---- */
+
+static int place_of_slot(const struct loop *loop, int slot) {
+    if (!loop->run->exchange) return slot;
+    return slot - slot % loop->n_rung + frx_exchange_look(loop->run->exchange)->rung_of_slot[slot];
+}
+
+/* Local: let the engine note the present state, unless this rank has failed already. */
+static void take_frame(struct loop *loop, enum frx_status status) {
+    for (int r = 0; r < loop->n_local; r++) loop->place[r] = place_of_slot(loop, loop->first_slot + r);
+    loop->frame.step = loop->step;
+    loop->frame_status = status == FRX_OK ? loop->engine_class->snapshot(loop->engine) : status;
+    loop->frame_pending = 1;
+}
+
+/* Collective: fetch the noted state, if there is one, and append it. */
+static enum frx_status collect_frame(struct loop *loop) {
+    if (!loop->frame_pending) return FRX_OK;
+    loop->frame_pending = 0;
+    if (loop->frame_status == FRX_OK)
+        loop->frame_status =
+            loop->engine_class->snapshot_wait(loop->engine, loop->positions, loop->energy, loop->identity);
+    FRX_TRY(frx_agree(loop->run->session->comm, loop->frame_status));
+    FRX_TRY(frx_trajectory_append_frame(loop->run->trajectory, &loop->frame));
+    loop->run->n_frame++;
+    return FRX_OK;
+}
+
+/* ---- exchange and housekeeping ---- */
+
+static uint32_t own_flags(struct loop *loop) {
+    uint32_t flags = frx_interrupt_signal() ? FLAG_STOP : 0;
+    if (loop->run->session->comm->rank == 0 && MPI_Wtime() >= loop->next_commit) {
+        flags |= FLAG_COMMIT;
+        loop->next_commit = MPI_Wtime() + COMMIT_SECONDS;
+    }
+    return flags;
+}
+
+static enum frx_status record_exchange(struct loop *loop, int64_t event) {
+    const struct frx_exchange_view *view = frx_exchange_look(loop->run->exchange);
+    const int n_rung = view->n_rung, n_pair = n_rung - 1;
+    for (int p = 0; p < loop->n_place; p++) frx_tally_add(loop->run->tally, p % n_rung, view->energy[p]);
+    if (!loop->run->trajectory) return FRX_OK;
+    for (int l = 0; l < view->n_ladder; l++) {
+        const struct frx_swap *swap = &view->swap[l];
+        memcpy(loop->from + l * n_rung, swap->from, (size_t)n_rung * sizeof *loop->from);
+        memcpy(loop->probability + l * n_pair, swap->probability, (size_t)n_pair * sizeof *loop->probability);
+        memcpy(loop->n_attempt + l * n_pair, swap->n_attempt, (size_t)n_pair * sizeof *loop->n_attempt);
+        memcpy(loop->n_accept + l * n_pair, swap->n_accept, (size_t)n_pair * sizeof *loop->n_accept);
+    }
+    const struct frx_exchange_record record = {.event = event,
+                                               .step = loop->step,
+                                               .energy = view->energy,
+                                               .identity = view->energy_identity,
+                                               .from = loop->from,
+                                               .probability = loop->probability,
+                                               .n_attempt = loop->n_attempt,
+                                               .n_accept = loop->n_accept};
+    return frx_trajectory_append_exchange(loop->run->trajectory, &record);
+}
+
+/* Where there is no exchange: energies for the averages, and agreement. */
+static enum frx_status meet(struct loop *loop, enum frx_status status, uint32_t *flags) {
+    if (status == FRX_OK && !loop->run->exchange) {
+        status = loop->engine_class->energies(loop->engine, loop->energy);
+        for (int r = 0; r < loop->n_local && status == FRX_OK; r++)
+            frx_tally_add(loop->run->tally, (loop->first_slot + r) % loop->n_rung, loop->energy[r]);
+    }
+    FRX_TRY(frx_agree(loop->run->session->comm, status));
+    FRX_MPI(MPI_Allreduce(MPI_IN_PLACE, flags, 1, MPI_UINT32_T, MPI_BOR, loop->run->session->comm->mpi));
+    return FRX_OK;
+}
+
+static enum frx_status interrupted(const struct frx_run *run) {
+    char number[FRX_NUMBER_SIZE];
+    return FRX_FAIL(FRX_ERR_INTERRUPTED,
+                    "stopped by a signal after %s steps; everything up to there is saved",
+                    frx_number(run->step, number));
+}
+
+/* The events after a block. *own is how this rank fares: it is told to the others where ranks meet, and what
+ * fails afterwards is left in it for the next meeting. Returns what all ranks agreed on. Collective. */
+static enum frx_status handle_events(struct loop *loop, enum frx_status *own) {
+    struct frx_run *run = loop->run;
+    const struct frx_config *config = &run->session->config;
+    const int is_last = loop->step == config->n_timesteps;
+    if (run->trajectory && is_due(loop->step, config->save_interval)) take_frame(loop, *own);
+
+    uint32_t flags = own_flags(loop);
+    if (run->exchange && is_due(loop->step, config->exchange_interval)) {
+        const int64_t event = loop->step / config->exchange_interval - 1;
+        FRX_TRY(frx_exchange_attempt(run->exchange, *own, event, &flags));
+        FRX_TRY(record_exchange(loop, event));
+    } else if (is_due(loop->step, FRX_HOUSEKEEPING) || is_last) {
+        FRX_TRY(meet(loop, *own, &flags));
+    } else {
+        return FRX_OK; /* only a frame was due */
+    }
+    run->step = loop->step;
+    if (is_due(loop->step, FRX_HOUSEKEEPING)) *own = loop->engine_class->recentre(loop->engine);
+    if ((flags & FLAG_COMMIT) && run->trajectory) FRX_TRY(frx_trajectory_commit(run->trajectory));
+    if ((flags & FLAG_STOP) && !is_last) {
+        FRX_TRY(frx_agree(run->session->comm, *own));
+        FRX_TRY(collect_frame(loop));
+        return interrupted(run);
+    }
+    return FRX_OK;
+}
+
+static enum frx_status make_steps(struct loop *loop) {
+    struct frx_run *run = loop->run;
+    const struct frx_config *config = &run->session->config;
+    enum frx_status own = FRX_OK;
+    while (loop->step < config->n_timesteps) {
+        int64_t next = smaller(config->n_timesteps, next_multiple(loop->step, FRX_HOUSEKEEPING));
+        if (run->exchange) next = smaller(next, next_multiple(loop->step, config->exchange_interval));
+        if (run->trajectory) next = smaller(next, next_multiple(loop->step, config->save_interval));
+        if (own == FRX_OK)
+            own = loop->engine_class->propagate(loop->engine, loop->step, (int)(next - loop->step));
+        FRX_TRY(collect_frame(loop));
+        loop->step = next;
+        FRX_TRY(handle_events(loop, &own));
+        if (run->progress)
+            frx_progress_update(run->progress, run->step,
+                                run->exchange ? frx_exchange_statistics(run->exchange) : NULL);
+    }
+    FRX_TRY(frx_agree(run->session->comm, own));
+    FRX_TRY(collect_frame(loop));
+    return FRX_OK;
+}
+
+static enum frx_status loop_create(struct frx_run *run, struct loop *loop) {
+    const struct frx_session *session = run->session;
+    const size_t n_local = (size_t)session->n_local, n_slot = (size_t)session->n_slot;
+    *loop = (struct loop){.run = run,
+                          .engine_class = session->engine_class,
+                          .engine = session->engine,
+                          .n_rung = session->ladder.n_rung,
+                          .n_place = session->n_slot,
+                          .n_local = session->n_local,
+                          .first_slot = session->first_slot,
+                          .step = run->step,
+                          .next_commit = MPI_Wtime() + COMMIT_SECONDS};
+    loop->place = malloc(n_local * sizeof *loop->place);
+    loop->positions = malloc(n_local * (size_t)session->system.n_bead * 3 * sizeof *loop->positions);
+    loop->energy = malloc(n_local * sizeof *loop->energy);
+    loop->identity = malloc(n_local * sizeof *loop->identity);
+    loop->from = malloc(n_slot * sizeof *loop->from);
+    loop->probability = malloc(n_slot * sizeof *loop->probability);
+    loop->n_attempt = malloc(n_slot * sizeof *loop->n_attempt);
+    loop->n_accept = malloc(n_slot * sizeof *loop->n_accept);
+    if (!loop->place || !loop->positions || !loop->energy || !loop->identity || !loop->from ||
+        !loop->probability || !loop->n_attempt || !loop->n_accept)
+        return FRX_FAIL(FRX_ERR_MEMORY, "out of memory for output buffers of %d replicas", session->n_local);
+    loop->frame.place = loop->place;
+    loop->frame.positions = loop->positions;
+    loop->frame.energy = loop->energy;
+    loop->frame.identity = loop->identity;
+    return FRX_OK;
+}
+
+static void loop_clear(struct loop *loop) {
+    free(loop->place), free(loop->positions), free(loop->energy), free(loop->identity);
+    free(loop->from), free(loop->probability), free(loop->n_attempt), free(loop->n_accept);
+}
+
+enum frx_status frx_run_loop(struct frx_run *run) {
+    struct loop loop;
+    enum frx_status status = frx_agree(run->session->comm, loop_create(run, &loop));
+    if (status == FRX_OK) status = make_steps(&loop);
+    loop_clear(&loop);
+    return status;
+}

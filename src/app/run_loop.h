@@ -1,0 +1,40 @@
+/* The run loop: engine, exchange and output, from the first step to the last.
+ *
+ * Steps are made in the largest blocks that end at the next event. Events have clocks of their own, counted
+ * in steps from 0; after s steps, in this order:
+ *   1. s a multiple of save_interval:      the frame is taken: what the last block sampled, at the
+ * temperature that it was sampled at, with the energy that the exchange is about to use;
+ *   2. s a multiple of exchange_interval:  energies are gathered, replicas exchange (exchange.h);
+ *   3. s a multiple of FRX_HOUSEKEEPING:   replicas are recentred; where there was no exchange, ranks agree
+ * on errors and signals. So what is saved and shown, and how often, has no influence on the trajectory, bit
+ * by bit. A frame is collected from the engine after the next block has been queued, so that a GPU does not
+ * wait for the disk.
+ *
+ * A signal (interrupt.h) stops the run at the next event of kind 2 or 3, the same on all ranks. */
+#ifndef FRX_APP_RUN_LOOP_H
+#define FRX_APP_RUN_LOOP_H
+
+#include "exchange.h"
+#include "progress.h"
+#include "session.h"
+#include "tally.h"
+#include "trajectory.h"
+
+#define FRX_HOUSEKEEPING 1000 /* steps */
+
+struct frx_run {
+    struct frx_session *session;
+    struct frx_exchange *exchange;     /* NULL: replicas never exchange */
+    struct frx_trajectory *trajectory; /* NULL: nothing is saved (timed trial) */
+    struct frx_progress *progress;     /* NULL: nothing is shown */
+    struct frx_tally *tally;
+    int64_t step;    /* made so far */
+    int64_t n_frame; /* appended so far */
+};
+
+/* Make steps until session->config.n_timesteps or a signal. The engine holds the initial state. Errors:
+ * FRX_ERR_INTERRUPTED, FRX_ERR_DIVERGED, FRX_ERR_IO and others, the same on all ranks; run->step says how far
+ * all ranks came. What was appended before stays in the trajectory. Collective. */
+FRX_CHECKED enum frx_status frx_run_loop(struct frx_run *run);
+
+#endif

@@ -1,0 +1,47 @@
+/* A session: config, system, ladder and engine of a run, made ready on all ranks. Used by `run` and `check`.
+ */
+#ifndef FRX_APP_SESSION_H
+#define FRX_APP_SESSION_H
+
+#include "comm.h"
+#include "config.h"
+#include "engine.h"
+#include "ladder.h"
+
+#include <stdio.h>
+
+struct frx_session {
+    const struct frx_comm *comm;
+    struct frx_config config;
+    struct frx_system system;
+    struct frx_ladder ladder;
+    int n_slot, first_slot, n_local; /* replicas; those of this rank: first_slot .. first_slot+n_local-1 */
+    const struct frx_engine_class *engine_class;
+    struct frx_engine_options engine_options;
+    struct frx_engine *engine; /* NULL before frx_session_start */
+};
+
+/* Read config (arguments as for frx_config_load) and system, lay out replicas on ranks, choose the engine.
+ * *session is owned by the caller, also after a failure. Errors: those of frx_config_load, frx_system_read
+ * and frx_engine_choose; FRX_ERR_ARGUMENT for a start structure that is not there or more ranks than
+ * replicas; agreed on. Collective. */
+FRX_CHECKED enum frx_status frx_session_open(const struct frx_comm *comm, int n_argument,
+                                             char *const *argument, struct frx_session *session);
+
+/* Make the engine and put every replica at its starting structure, centred; replica i has identity i. Errors:
+ * those of the engine; agreed on. Collective. */
+FRX_CHECKED enum frx_status frx_session_start(struct frx_session *session);
+
+/* Free everything; a zeroed session is fine. Local. */
+void frx_session_close(struct frx_session *session);
+
+/* Say what will be run (rank 0's `out`) and warn of what is allowed but probably not meant. Local. */
+void frx_session_describe(const struct frx_session *session, FILE *out);
+
+/* Simulated time of one replica after n_step steps, ns. Local. */
+double frx_session_ns(const struct frx_session *session, int64_t n_step);
+
+/* Whether replicas exchange at all. Local. */
+int frx_session_exchanges(const struct frx_session *session);
+
+#endif

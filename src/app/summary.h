@@ -1,0 +1,26 @@
+/* The end of a run: a table for people and RUN/summary.json for programs. */
+#ifndef FRX_APP_SUMMARY_H
+#define FRX_APP_SUMMARY_H
+
+#include "session.h"
+#include "statistics.h"
+#include "tally.h"
+
+struct frx_summary {
+    const struct frx_session *session;
+    const struct frx_statistics *statistics; /* NULL: no exchange */
+    const struct frx_tally *tally;
+    int64_t n_step;         /* made */
+    int64_t n_frame;        /* saved */
+    double seconds;         /* wall time of the steps */
+    enum frx_status status; /* how the run ended */
+};
+
+/* Print the table, one row per rung: temperature, energies, acceptance, mixing. Local. */
+void frx_summary_print(const struct frx_summary *summary, FILE *out);
+
+/* Write `directory`/summary.json, through a temporary name. Errors: FRX_ERR_IO. Local: call it on one rank.
+ */
+FRX_CHECKED enum frx_status frx_summary_write(const struct frx_summary *summary, const char *directory);
+
+#endif
