@@ -7,12 +7,23 @@
 
 #define MASS (12 / 418.4)
 
+static void make_system(const struct replicas_plan *plan, struct frx_system *system) {
+    struct frx_test_model model = frx_test_model_default();
+    model.n_bead = REPLICAS_N_BEAD;
+    if (!plan->with_network) {
+        model.n_hidden = 0;
+        model.priors = FRX_TEST_PRIORS_HARMONIC;
+    }
+    frx_test_system_make(&model, system);
+    for (int i = 0; i < REPLICAS_N_BEAD; i++) system->beads.mass[i] = MASS;
+}
+
 static enum frx_status start_engine(const struct replicas_plan *plan, struct replicas *run, int first) {
-    const double timestep = 0.1 * sqrt(MASS); /* U = |r|^2/2: omega = 1/sqrt(mass) */
+    const double tenth = 0.1 * sqrt(MASS); /* U = |r|^2/2: omega = 1/sqrt(mass) */
     const struct frx_engine_options options = {.n_rep = run->n_local,
-                                               .precision = FRX_PRECISION_DOUBLE,
-                                               .timestep = timestep,
-                                               .friction = 0.1 / timestep,
+                                               .precision = plan->precision,
+                                               .timestep = plan->with_network ? 0.002 : tenth,
+                                               .friction = plan->with_network ? 1 : 0.1 / tenth,
                                                .seed = plan->options.seed,
                                                .n_thread = 1};
     FRX_TRY(plan->engine_class->create(&run->system, &options, &run->engine));
@@ -28,13 +39,7 @@ enum frx_status replicas_start(const struct replicas_plan *plan, struct replicas
     *run = (struct replicas){.engine_class = plan->engine_class};
     FRX_TRY(frx_comm_create(plan->parent, &run->comm));
 
-    struct frx_test_model model = frx_test_model_default();
-    model.n_bead = REPLICAS_N_BEAD;
-    model.n_hidden = 0;
-    model.priors = FRX_TEST_PRIORS_HARMONIC;
-    frx_test_system_make(&model, &run->system);
-    for (int i = 0; i < REPLICAS_N_BEAD; i++) run->system.beads.mass[i] = MASS;
-
+    make_system(plan, &run->system);
     double kelvin[64];
     for (int k = 0; k < plan->n_rung; k++) kelvin[k] = REPLICAS_T_MIN * pow(REPLICAS_RATIO, k);
     FRX_TRY(frx_ladder_create_kelvin(plan->n_ladder, plan->n_rung, kelvin, &run->ladder));

@@ -96,19 +96,29 @@ static void check_decisions(const struct replicas *run, const struct replicas_pl
     }
 }
 
-static struct digests run_digests(const struct frx_engine_class *engine_class, int size,
-                                  enum frx_scheme scheme, enum frx_move move, uint64_t seed) {
+/* What a comparison is made with, and how much of it. */
+struct kind {
+    const char *name;
+    int with_network;
+    enum frx_precision precision;
+    int n_scheme, n_event;
+};
+
+static struct digests run_digests(struct kind kind, int size, enum frx_scheme scheme, enum frx_move move,
+                                  uint64_t seed) {
     struct digests result = {0};
     MPI_Comm some = first_ranks(size);
     if (some == MPI_COMM_NULL) return result;
     const struct replicas_plan plan = {.parent = some,
-                                       .engine_class = engine_class,
+                                       .engine_class = &FRX_TEST_ENGINE,
                                        .n_ladder = N_LADDER,
                                        .n_rung = N_RUNG,
+                                       .with_network = kind.with_network,
+                                       .precision = kind.precision,
                                        .options = {.scheme = scheme, .move = move, .seed = seed}};
     struct replicas run;
     CHECK_OK(replicas_start(&plan, &run));
-    for (int e = 0; e < N_EVENT && run.exchange; e++) {
+    for (int e = 0; e < kind.n_event && run.exchange; e++) {
         CHECK_OK(replicas_advance(&run, e, e));
         result.decisions = digest_of_event(result.decisions, frx_exchange_look(run.exchange));
         check_books(&run);
@@ -126,27 +136,27 @@ static struct digests run_digests(const struct frx_engine_class *engine_class, i
 }
 
 /* Rank 0 compares; it is part of every run. Other ranks' books are compared among themselves by their sum. */
-static void same_everywhere(const struct frx_engine_class *engine_class) {
+static void same_everywhere(struct kind kind) {
     static const enum frx_scheme schemes[] = {FRX_SCHEME_EVEN_ODD, FRX_SCHEME_STOCHASTIC_EVEN_ODD,
                                               FRX_SCHEME_GIBBS};
     uint64_t decisions[3];
-    for (int s = 0; s < 3; s++) {
-        struct digests reference = run_digests(engine_class, 1, schemes[s], FRX_MOVE_CONFIGURATIONS, 5);
+    for (int s = 0; s < kind.n_scheme; s++) {
+        struct digests reference = run_digests(kind, 1, schemes[s], FRX_MOVE_CONFIGURATIONS, 5);
         MPI_Bcast(&reference, sizeof reference, MPI_BYTE, 0, MPI_COMM_WORLD);
         decisions[s] = reference.decisions;
-        CHECK(reference.n_accept > N_EVENT, "only %d swaps", (int)reference.n_accept);
+        CHECK(reference.n_accept > kind.n_event, "only %d swaps", (int)reference.n_accept);
         for (int size = 1; size <= world_size; size++)
             for (int move = FRX_MOVE_CONFIGURATIONS; move <= FRX_MOVE_TEMPERATURES; move++) {
-                const struct digests d = run_digests(engine_class, size, schemes[s], (enum frx_move)move, 5);
+                const struct digests d = run_digests(kind, size, schemes[s], (enum frx_move)move, 5);
                 CHECK(world_rank >= size || memcmp(&d, &reference, sizeof d) == 0,
                       "%s, scheme %d, %d ranks, move %d differs: decisions %d, states %d, statistics %d",
-                      engine_class->name, s, size, move, d.decisions != reference.decisions,
+                      kind.name, s, size, move, d.decisions != reference.decisions,
                       d.states != reference.states, d.sums != reference.sums);
             }
     }
-    CHECK(decisions[0] != decisions[1] && decisions[1] != decisions[2], "schemes differ");
+    for (int s = 1; s < kind.n_scheme; s++) CHECK(decisions[s] != decisions[s - 1], "schemes differ");
     const struct digests other =
-        run_digests(engine_class, world_size, FRX_SCHEME_EVEN_ODD, FRX_MOVE_CONFIGURATIONS, 6);
+        run_digests(kind, world_size, FRX_SCHEME_EVEN_ODD, FRX_MOVE_CONFIGURATIONS, 6);
     CHECK(other.decisions != decisions[0], "seeds differ");
 }
 
@@ -188,7 +198,11 @@ int main(int argc, char **argv) {
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &world_rank);
     MPI_Comm_size(MPI_COMM_WORLD, &world_size);
-    same_everywhere(&FRX_TEST_ENGINE);
+    same_everywhere((struct kind){"oscillators", 0, FRX_PRECISION_DOUBLE, 3, N_EVENT});
+#ifdef FRX_TEST_NETWORK
+    same_everywhere((struct kind){"network", 1, FRX_PRECISION_DOUBLE, 1, 12});
+    same_everywhere((struct kind){"tabulated network", 1, FRX_PRECISION_SINGLE, 1, 12});
+#endif
     continuation();
     MPI_Finalize();
     return frx_check_result();
