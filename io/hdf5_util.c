@@ -35,12 +35,13 @@ void frx_hdf5_report(enum frx_status status, const char *file, int line, const c
 
 /* What the operating system thinks of a path, which HDF5 says badly. */
 static enum frx_status check_readable(const char *path) {
-    const int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    const int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* no waiting for a pipe */
     struct stat status;
     if (descriptor < 0) return FRX_FAIL(FRX_ERR_IO, "cannot open %s: %s", path, strerror(errno));
     const int failed = fstat(descriptor, &status), reason = errno;
     close(descriptor);
     if (failed) return FRX_FAIL(FRX_ERR_IO, "cannot open %s: %s", path, strerror(reason));
+    if (S_ISDIR(status.st_mode)) return FRX_FAIL(FRX_ERR_IO, "cannot open %s: it is a directory", path);
     if (!S_ISREG(status.st_mode)) return FRX_FAIL(FRX_ERR_IO, "cannot open %s: not a regular file", path);
     if (status.st_size == 0) return FRX_FAIL(FRX_ERR_FORMAT, "%s is empty", path);
     return FRX_OK;

@@ -246,17 +246,19 @@ static enum frx_status read_known_answer(hid_t file, struct frx_system *system) 
     return FRX_FAIL(FRX_ERR_FORMAT, "%s has %d members, but the energy has %d parts", place, n_found, n_part);
 }
 
-static enum frx_status read_root(hid_t file, struct frx_system *system) {
-    static const char *const formats[] = {"system", NULL};
-    int format;
+static enum frx_status read_root(hid_t file, const char *path, struct frx_system *system) {
+    char *format;
     int64_t version;
-    char place[FRX_PLACE_SIZE];
-    FRX_TRY(frx_hdf5_attribute_choice(file, "flashrex_format", formats, &format));
+    if (H5Aexists(file, "flashrex_format") <= 0)
+        return FRX_FAIL(FRX_ERR_FORMAT, "%s is an HDF5 file, but not one of flashrex", path);
+    FRX_TRY(frx_hdf5_attribute_string(file, "flashrex_format", &format));
+    const int is_system = strcmp(format, "system") == 0;
+    free(format);
+    if (!is_system) return FRX_FAIL(FRX_ERR_FORMAT, "%s is a file of flashrex, but not a system file", path);
     FRX_TRY(frx_hdf5_attribute_int(file, "version", &version));
-    frx_hdf5_place(file, NULL, place);
     if (version != SYSTEM_VERSION)
         return FRX_FAIL(FRX_ERR_FORMAT,
-                        "%s: the system file has version %lld, this flashrex reads version %d", place,
+                        "%s: the system file has version %lld, this flashrex reads version %d", path,
                         (long long)version, SYSTEM_VERSION);
     FRX_TRY(frx_hdf5_attribute_string(file, "generator", &system->generator));
     FRX_TRY(frx_hdf5_attribute_string(file, "family", &system->family));
@@ -267,7 +269,7 @@ static enum frx_status read_root(hid_t file, struct frx_system *system) {
 static enum frx_status read_system(const char *path, struct frx_system *system) {
     FRX_HID file = H5I_INVALID_HID;
     FRX_TRY(frx_hdf5_open(path, &file));
-    FRX_TRY(read_root(file, system));
+    FRX_TRY(read_root(file, path, system));
     FRX_TRY(read_beads(file, system));
     FRX_TRY(read_topology(file, system));
     if (frx_hdf5_has(file, "network")) {
