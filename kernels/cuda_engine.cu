@@ -270,16 +270,16 @@ static enum frx_status wait_and_check(struct frx_engine *engine) {
     }
     if (first < 0) return FRX_OK;
     const uint64_t found = engine->host_divergence[first];
+    const long long step = (long long)(found >> FRX_BEAD_BITS) - 1;
     const unsigned int bead = (unsigned int)(found & FRX_NO_BEAD);
-    char what[64], others[64] = "";
-    if (bead == FRX_NO_BEAD)
-        snprintf(what, sizeof what, "its energy is not finite");
-    else
-        snprintf(what, sizeof what, "bead %u moved too far or its force is not finite", bead);
-    if (n > 1) snprintf(others, sizeof others, "; %d more diverged", n - 1);
-    return FRX_FAIL(FRX_ERR_DIVERGED, "replica %u in slot %d at %.2f K diverged in step %lld: %s%s",
-                    engine->host_identity[first], first, FRX_KELVIN_OF_BETA(engine->beta[first]),
-                    (long long)(found >> FRX_BEAD_BITS), what, others);
+    char when[48] = "at the start", what[80] = "its energy is not finite", others[48] = "";
+    if (step >= 0) snprintf(when, sizeof when, "in step %lld", step);
+    if (bead != FRX_NO_BEAD)
+        snprintf(what, sizeof what, "bead %u moved too far, or its position or force is not finite", bead);
+    if (n > 1) snprintf(others, sizeof others, "; %d other slots diverged too", n - 1);
+    return FRX_FAIL(FRX_ERR_DIVERGED, "slot %d (replica %u, %.1f K) diverged %s: %s%s", first,
+                    engine->host_identity[first], FRX_KELVIN_OF_BETA(engine->beta[first]), when, what,
+                    others);
 }
 
 /* ---- state ---- */
@@ -331,8 +331,11 @@ static enum frx_status set_state(struct frx_engine *engine, int first, int n,
         for (int r = first; r < first + n; r++) engine->host_stale[r] = !(view->forces && view->energy);
     FRX_CUDA(cudaMemcpyAsync(state->stale + first, engine->host_stale + first, n, cudaMemcpyHostToDevice,
                              engine->stream));
-    FRX_CUDA(cudaMemsetAsync(state->divergence + first, 0xff, n * sizeof *state->divergence, engine->stream));
-    memset(engine->diverged + first, 0, n);
+    if (view->positions) { /* a new configuration, a new chance */
+        FRX_CUDA(
+            cudaMemsetAsync(state->divergence + first, 0xff, n * sizeof *state->divergence, engine->stream));
+        memset(engine->diverged + first, 0, n);
+    }
     FRX_CUDA(cudaStreamSynchronize(engine->stream));
     return FRX_OK;
 }
@@ -462,8 +465,9 @@ static enum frx_status report(struct frx_engine *engine, struct frx_engine_repor
     struct cudaDeviceProp properties;
     memset(report, 0, sizeof *report);
     FRX_CUDA(cudaGetDeviceProperties(&properties, engine->options.device));
-    snprintf(report->description, sizeof report->description, "CUDA, GPU %d (%.128s), %s", engine->options.device,
-             properties.name, engine->network ? engine->network->ops->name : "single precision");
+    snprintf(report->description, sizeof report->description, "CUDA, GPU %d (%.128s), %s",
+             engine->options.device, properties.name,
+             engine->network ? engine->network->ops->name : "single precision");
     report->host_bytes = host_bytes(engine);
     report->device_bytes = engine->arena.used;
     if (engine->network) {

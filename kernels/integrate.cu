@@ -23,12 +23,6 @@ static __device__ float3 fma3(float s, float3 a, float3 b) {
     return make_float3(__fmaf_rn(s, a.x, b.x), __fmaf_rn(s, a.y, b.y), __fmaf_rn(s, a.z, b.z));
 }
 
-/* The smallest (step, bead) wins, whatever the order of threads. */
-static __device__ void record_divergence(const struct frx_gpu_state &state, int r, int64_t step,
-                                         uint32_t bead) {
-    atomicMin((unsigned long long *)&state.divergence[r], (unsigned long long)step << FRX_BEAD_BITS | bead);
-}
-
 static __device__ float3 draw3(uint64_t seed, enum frx_rng_domain domain, uint32_t identity, int64_t step,
                                int i) {
     float normal[4];
@@ -51,7 +45,8 @@ static __global__ void __launch_bounds__(BLOCK)
     } else {
         force = total_force(state, k);
         store3(state.force, k, force);
-        if (!all_finite(force)) record_divergence(state, r, phase == FRX_PHASE_TURN ? step - 1 : step, i);
+        if (!all_finite(force))
+            frx_record_divergence(&state.divergence[r], phase == FRX_PHASE_TURN ? step - 1 : step, i);
         velocity = fma3(half_kick, force, velocity);
     }
     if (phase != FRX_PHASE_FINISH) {
@@ -71,7 +66,8 @@ static __global__ void __launch_bounds__(BLOCK)
         store3(state.position, k, position);
         const float3 moved = position - start;
         const float limit = (float)(FRX_DISPLACEMENT_LIMIT * FRX_DISPLACEMENT_LIMIT);
-        if (!(dot(moved, moved) <= limit)) record_divergence(state, r, step, i); /* also not a number */
+        if (!(dot(moved, moved) <= limit))
+            frx_record_divergence(&state.divergence[r], step, i); /* also not a number */
     }
     store3(state.velocity, k, velocity);
 }
@@ -107,13 +103,17 @@ static __global__ void refresh_kernel(struct frx_gpu_state state) {
     if (!state.stale[r]) return;
     for (int i = threadIdx.x; i < state.n_bead; i += BLOCK) {
         const size_t k = (size_t)r * state.n_bead + i;
-        store3(state.force, k, total_force(state, k));
+        const float3 force = total_force(state, k);
+        store3(state.force, k, force);
+        if (!all_finite(force) || !all_finite(load3(state.position, k)))
+            frx_record_divergence(&state.divergence[r], -1, i);
     }
-    __syncthreads(); /* everyone has seen the flag */
+    __syncthreads(); /* everyone has seen the flag and left its findings */
     if (threadIdx.x > 0) return;
     double energy = 0;
     for (int p = 0; p < state.n_part; p++) energy += state.part_energy[(size_t)r * state.n_part + p];
-    state.energy[r] = energy;
+    if (!isfinite(energy)) frx_record_divergence(&state.divergence[r], -1, FRX_NO_BEAD);
+    state.energy[r] = frx_has_diverged(&state.divergence[r]) ? NAN : energy;
     state.stale[r] = 0;
 }
 

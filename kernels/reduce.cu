@@ -25,10 +25,8 @@ static __global__ void energy_kernel(struct frx_gpu_state state, int total, int 
     if (!total || threadIdx.x > 0) return;
     double energy = 0;
     for (int p = 0; p < state.n_part; p++) energy += part_energy[p];
-    state.energy[r] = energy;
-    if (!isfinite(energy))
-        atomicMin((unsigned long long *)&state.divergence[r],
-                  (unsigned long long)(*state.step + offset) << FRX_BEAD_BITS | FRX_NO_BEAD);
+    if (!isfinite(energy)) frx_record_divergence(&state.divergence[r], *state.step + offset, FRX_NO_BEAD);
+    state.energy[r] = frx_has_diverged(&state.divergence[r]) ? NAN : energy;
 }
 
 enum frx_status frx_reduce_energies(const struct frx_gpu_state *state, int total, int offset,

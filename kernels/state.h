@@ -9,11 +9,24 @@
 
 #include <stdint.h>
 
-/* A replica that diverged: step << FRX_BEAD_BITS | bead of its first bead that did; FRX_NOT_DIVERGED
- * otherwise. The bead FRX_NO_BEAD stands for the energy. */
+/* A replica that diverged: (step + 1) << FRX_BEAD_BITS | bead of its first bead that did, step -1 being a
+ * start that is no good; FRX_NOT_DIVERGED otherwise. The bead FRX_NO_BEAD stands for the energy. */
 #define FRX_BEAD_BITS    20
 #define FRX_NO_BEAD      ((1u << FRX_BEAD_BITS) - 1)
 #define FRX_NOT_DIVERGED UINT64_MAX
+
+#ifdef __CUDACC__
+/* The smallest (step, bead) wins, whatever the order of threads. */
+static __device__ __forceinline__ void frx_record_divergence(uint64_t *divergence, int64_t step,
+                                                             uint32_t bead) {
+    atomicMin((unsigned long long *)divergence, (unsigned long long)(step + 1) << FRX_BEAD_BITS | bead);
+}
+
+/* Past the L1 cache, which atomics do not update. */
+static __device__ __forceinline__ int frx_has_diverged(const uint64_t *divergence) {
+    return __ldcg((const unsigned long long *)divergence) != FRX_NOT_DIVERGED;
+}
+#endif
 
 /* Device arrays unless said otherwise; float in base units; indices as in [n_rep][n_bead][3]. */
 struct frx_gpu_state {
@@ -77,7 +90,8 @@ FRX_CHECKED enum frx_status frx_state_set_temperatures(const struct frx_gpu_stat
                                                        const double *velocity_scale, cudaStream_t stream);
 
 /* Sum item energies of the latest evaluation in double, in a fixed order: part_energy of all slots, and, if
- * `total`, energy. Records an energy that is not finite as divergence at *state->step + offset. */
+ * `total`, energy, which is not a number in a slot that diverged. Records an energy that is not finite as
+ * divergence in step *state->step + offset. */
 FRX_CHECKED enum frx_status frx_reduce_energies(const struct frx_gpu_state *state, int total, int offset,
                                                 cudaStream_t stream);
 
