@@ -1,0 +1,293 @@
+/* The CUDA engine against the CPU engine in double precision, and what is its own: batches, streams,
+ * transport on the device, memory. The physics that all engines share is checked by physics_check_engine.
+ * Skipped without a GPU, except for what needs none. */
+#include "check.h"
+#include "cpu_engine.h"
+#include "cuda_engine.h"
+#include "make_system.h"
+#include "physics.h"
+#include "units.h"
+
+#include <cuda_runtime_api.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct frx_engine_class *const gpu = &frx_cuda_engine, *const cpu = &frx_cpu_engine;
+
+static struct frx_engine_options options_for(enum frx_precision precision, int n_rep) {
+    return (struct frx_engine_options){
+        .n_rep = n_rep, .precision = precision, .timestep = 0.002, .friction = 1, .seed = 7, .n_thread = 2};
+}
+
+static struct frx_engine *make(const struct frx_engine_class *class, const struct frx_system *system,
+                               const struct frx_engine_options *options) {
+    struct frx_engine *engine = NULL;
+    CHECK_OK(class->create(system, options, &engine));
+    if (!engine) exit(1);
+    return engine;
+}
+
+/* ---- without a GPU ---- */
+
+static void refusals(void) {
+    struct frx_system system;
+    const struct frx_test_model model = frx_test_model_default();
+    frx_test_system_make(&model, &system);
+    struct frx_engine_options options = options_for(FRX_PRECISION_DOUBLE, 4);
+    size_t host, device, device_of_8;
+    struct frx_engine *engine;
+    CHECK_FAILS(gpu->plan(&system, &options, &host, &device), FRX_ERR_UNSUPPORTED, "double");
+    CHECK_FAILS(gpu->create(&system, &options, &engine), FRX_ERR_UNSUPPORTED, "double");
+    options.precision = FRX_PRECISION_SINGLE;
+    options.n_rep = 0;
+    CHECK_FAILS(gpu->plan(&system, &options, &host, &device), FRX_ERR_UNSUPPORTED, "0 replicas");
+    options.n_rep = 4;
+    CHECK_OK(gpu->plan(&system, &options, &host, &device));
+    options.n_rep = 8;
+    CHECK_OK(gpu->plan(&system, &options, &host, &device_of_8));
+    CHECK(host > 0 && device > 0 && device_of_8 > device && device_of_8 < 2 * device, "%zu and %zu bytes",
+          device, device_of_8);
+    options.device = 999;
+    CHECK_FAILS(gpu->create(&system, &options, &engine), FRX_ERR_DEVICE, "no");
+    gpu->destroy(NULL);
+    frx_system_clear(&system);
+}
+
+static int have_gpu(void) {
+    int n = 0;
+    return cudaGetDeviceCount(&n) == cudaSuccess && n > 0;
+}
+
+/* ---- against the reference ---- */
+
+/* Positions of slot r: the structure, shaken by 0.1 A, rounded to float so that both engines see the same. */
+static void shake(const struct frx_system *system, int r, double *x) {
+    for (int k = 0; k < 3 * system->n_bead; k++)
+        x[k] = (float)(system->structures[k] +
+                       0.1 * frx_test_normal(99, (uint32_t)(r * 3 * system->n_bead + k)));
+}
+
+static void compare(const char *name, const struct frx_system *system, enum frx_precision precision) {
+    enum { N = 3 };
+    const size_t size = 3 * (size_t)system->n_bead, n_part = (size_t)frx_system_n_part(system);
+    double *x = calloc(6 * N * size + 2 * N * n_part, sizeof *x), *f_gpu = x + N * size,
+           *f_cpu = f_gpu + N * size, *v = f_cpu + N * size, *w = v + N * size, *part_gpu = w + 2 * N * size,
+           *part_cpu = part_gpu + N * n_part;
+    double e_gpu[N], e_cpu[N];
+    for (int r = 0; r < N; r++) shake(system, r, x + r * size);
+    const struct frx_engine_options options = options_for(precision, N),
+                                    exact = options_for(FRX_PRECISION_DOUBLE, N);
+    struct frx_engine *a = make(gpu, system, &options), *b = make(cpu, system, &exact);
+    CHECK_OK(gpu->set_state(a, 0, N, &(struct frx_state_view){.positions = x}));
+    CHECK_OK(cpu->set_state(b, 0, N, &(struct frx_state_view){.positions = x}));
+    CHECK_OK(
+        gpu->get_state(a, 0, N, &(struct frx_state_view){.forces = f_gpu, .energy = e_gpu, .positions = v}));
+    CHECK_OK(cpu->get_state(b, 0, N, &(struct frx_state_view){.forces = f_cpu, .energy = e_cpu}));
+    CHECK_OK(gpu->energy_parts(a, part_gpu));
+    CHECK_OK(cpu->energy_parts(b, part_cpu));
+    CHECK(memcmp(x, v, N * size * sizeof *x) == 0, "%s: positions come back as they went in", name);
+    const double force_limit = precision == FRX_PRECISION_SINGLE ? 2e-5 : 5e-3;
+    for (int r = 0; r < N; r++) {
+        const double error = size > 3 || system->network == NULL
+                                 ? physics_deviation(f_gpu + r * size, f_cpu + r * size, size)
+                                 : 0; /* one bead alone feels nothing */
+        CHECK(error <= force_limit, "%s: force of slot %d is off by %g", name, r, error);
+        double sum = 0;
+        for (size_t p = 0; p < n_part; p++) {
+            const double expected = part_cpu[r * n_part + p];
+            const double limit = precision == FRX_PRECISION_SINGLE
+                                     ? 2e-6 * (fabs(expected) + system->n_bead)
+                                     : 5e-4 * system->n_bead + 1e-5 * fabs(expected);
+            CHECK(fabs(part_gpu[r * n_part + p] - expected) <= limit, "%s: %s of slot %d is %.9g, not %.9g",
+                  name, frx_system_part_name(system, (int)p), r, part_gpu[r * n_part + p], expected);
+            sum += part_gpu[r * n_part + p];
+        }
+        CHECK_NEAR(e_gpu[r], sum, 1e-12 * (fabs(sum) + 1));
+        if (r == 0)
+            printf("%-28s force error %.2e, energy %.7g, off by %.1e\n", name, error, e_cpu[r],
+                   e_gpu[r] - e_cpu[r]);
+    }
+    free(x);
+    gpu->destroy(a);
+    cpu->destroy(b);
+}
+
+static void references(enum frx_precision precision) {
+    const struct frx_envelope lower = {FRX_ENVELOPE_COSINE, 3, 9},
+                              shifted = {FRX_ENVELOPE_SHIFTED_COSINE, 5, 10};
+    const struct frx_test_model base = frx_test_model_default();
+    static const char *const names[] = {"default",        "mlcg 128 x 4 x 15 A", "torchmd",
+                                        "wide, 50 beads", "shifted cosine",      "priors only",
+                                        "network only",   "two beads",           "one bead"};
+    for (int k = 0; k < 9; k++) {
+        struct frx_test_model model = base;
+        if (k == 1) {
+            model.n_bead = 120, model.n_hidden = model.n_filter = 128, model.n_interaction = 4,
+            model.n_basis = 64;
+            model.r_cut = model.envelope.r_hi = model.basis_envelope.r_hi = 15, model.n_output_layer = 3;
+        } else if (k == 2) {
+            model.bias = 1, model.envelope = lower, model.basis_envelope = lower, model.r_cut = 9;
+            model.n_hidden = model.n_filter = 128, model.n_interaction = 4, model.n_basis = 18,
+            model.n_bead = 40;
+        } else if (k == 3) {
+            model.n_hidden = 256, model.n_filter = 160, model.n_interaction = 3, model.n_bead = 50;
+        } else if (k == 4) {
+            model.transform = FRX_BASIS_LINEAR, model.envelope = shifted, model.n_output_layer = 1;
+        } else if (k == 5) {
+            model.n_hidden = 0;
+        } else if (k == 6) {
+            model.priors = FRX_TEST_PRIORS_NONE;
+        } else if (k == 7) {
+            model.n_bead = 2;
+            model.priors = FRX_TEST_PRIORS_NONE;
+        } else if (k == 8) {
+            model.n_bead = 1;
+            model.priors = FRX_TEST_PRIORS_NONE;
+        }
+        struct frx_system system;
+        frx_test_system_make(&model, &system);
+        compare(names[k], &system, precision);
+        frx_system_clear(&system);
+    }
+}
+
+/* ---- repeatability ---- */
+
+struct whole {
+    double *positions, *velocities, *forces, energy;
+};
+
+static struct whole look(struct frx_engine *engine, int slot, int n_bead) {
+    const size_t size = 3 * (size_t)n_bead;
+    struct whole whole = {.positions = calloc(3 * size, sizeof(double))};
+    whole.velocities = whole.positions + size;
+    whole.forces = whole.velocities + size;
+    CHECK_OK(gpu->get_state(
+        engine, slot, 1,
+        &(struct frx_state_view){whole.positions, whole.velocities, whole.forces, &whole.energy, NULL}));
+    return whole;
+}
+
+static int same(struct whole a, struct whole b, int n_bead) {
+    return memcmp(a.positions, b.positions, 9 * (size_t)n_bead * sizeof(double)) == 0 && a.energy == b.energy;
+}
+
+/* One replica among n others, in slot `slot`; 70 steps from the shaken structure. */
+static struct whole follow(const struct frx_system *system, enum frx_precision precision, int n_rep, int slot,
+                           int timed) {
+    struct frx_engine_options options = options_for(precision, n_rep);
+    options.time_stages = timed;
+    struct frx_engine *engine = make(gpu, system, &options);
+    double *x = calloc(3 * (size_t)system->n_bead, sizeof *x);
+    for (int r = 0; r < n_rep; r++) {
+        uint32_t identity = r == slot ? 5000 : (uint32_t)r;
+        shake(system, r == slot ? 5000 : r, x);
+        CHECK_OK(
+            gpu->set_state(engine, r, 1, &(struct frx_state_view){.positions = x, .identity = &identity}));
+    }
+    CHECK_OK(gpu->draw_velocities(engine));
+    CHECK_OK(gpu->propagate(engine, 1000, 70));
+    const struct whole whole = look(engine, slot, system->n_bead);
+    if (timed) {
+        struct frx_engine_report report;
+        CHECK_OK(gpu->report(engine, &report));
+        CHECK(report.n_stage == 6 && report.stage[1].seconds > 0, "%d stages", report.n_stage);
+    }
+    free(x);
+    gpu->destroy(engine);
+    return whole;
+}
+
+static void repeatability(enum frx_precision precision) {
+    struct frx_test_model model = frx_test_model_default();
+    model.n_bead = 60, model.n_hidden = model.n_filter = 128, model.n_interaction = 3;
+    struct frx_system system;
+    frx_test_system_make(&model, &system);
+    const struct whole alone = follow(&system, precision, 1, 0, 0);
+    static const struct {
+        int n_rep, slot, timed;
+    } other[] = {{1, 0, 0}, {2, 1, 0}, {7, 3, 0}, {64, 63, 0}, {300, 17, 0}, {5, 2, 1}};
+    for (size_t k = 0; k < sizeof other / sizeof other[0]; k++) {
+        const struct whole company =
+            follow(&system, precision, other[k].n_rep, other[k].slot, other[k].timed);
+        CHECK(same(alone, company, model.n_bead), "slot %d of %d%s", other[k].slot, other[k].n_rep,
+              other[k].timed ? ", timed" : "");
+        free(company.positions);
+    }
+    free(alone.positions);
+    frx_system_clear(&system);
+}
+
+/* Configurations change places through the device buffers, temperatures stay, and the run goes on as it would
+ * have. */
+static void transport(enum frx_precision precision) {
+    enum { N = 3 };
+    struct frx_system system;
+    const struct frx_test_model model = frx_test_model_default();
+    frx_test_system_make(&model, &system);
+    const struct frx_engine_options options = options_for(precision, N);
+    struct frx_engine *engine = make(gpu, &system, &options);
+    CHECK_OK(gpu->draw_velocities(engine));
+    CHECK_OK(gpu->propagate(engine, 0, 40));
+    struct whole before[N];
+    for (int r = 0; r < N; r++) before[r] = look(engine, r, system.n_bead);
+    CHECK(!same(before[0], before[1], system.n_bead), "replicas differ");
+    size_t bytes;
+    void *send, *receive, *stream;
+    CHECK_OK(gpu->transport(engine, &bytes, &send, &receive, &stream));
+    CHECK_OK(gpu->pack(engine, N, (const int[N]){0, 1, 2}));
+    CHECK(cudaMemcpyAsync(receive, send, N * bytes, cudaMemcpyDeviceToDevice, stream) == cudaSuccess, "copy");
+    CHECK_OK(gpu->unpack(engine, N, (const int[N]){2, 0, 1}));
+    for (int r = 0; r < N; r++) {
+        uint32_t identity;
+        const struct whole now = look(engine, r, system.n_bead);
+        CHECK_OK(gpu->get_state(engine, r, 1, &(struct frx_state_view){.identity = &identity}));
+        CHECK(same(now, before[(r + 1) % N], system.n_bead) && identity == (uint32_t)(r + 1) % N,
+              "slot %d has another configuration", r);
+        free(now.positions);
+    }
+    /* at one temperature only labels have moved: each replica goes on as in an engine that never exchanged */
+    struct frx_engine *still = make(gpu, &system, &options);
+    CHECK_OK(gpu->draw_velocities(still));
+    CHECK_OK(gpu->propagate(still, 0, 40));
+    CHECK_OK(gpu->propagate(still, 40, 33));
+    CHECK_OK(gpu->propagate(engine, 40, 33));
+    for (int r = 0; r < N; r++) {
+        const struct whole moved = look(engine, r, system.n_bead),
+                           stayed = look(still, (r + 1) % N, system.n_bead);
+        CHECK(same(moved, stayed, system.n_bead), "slot %d goes on", r);
+        free(moved.positions);
+        free(stayed.positions);
+        free(before[r].positions);
+    }
+    gpu->destroy(engine);
+    gpu->destroy(still);
+    frx_system_clear(&system);
+}
+
+static void too_many(enum frx_precision precision) {
+    struct frx_test_model model = frx_test_model_default();
+    model.n_bead = 400, model.n_hidden = model.n_filter = 256;
+    model.priors = FRX_TEST_PRIORS_NONE;
+    struct frx_system system;
+    frx_test_system_make(&model, &system);
+    const struct frx_engine_options options = options_for(precision, 65535);
+    struct frx_engine *engine;
+    CHECK_FAILS(gpu->create(&system, &options, &engine), FRX_ERR_MEMORY, "would fit");
+    printf("%s\n", frx_error_message());
+    frx_system_clear(&system);
+}
+
+int main(void) {
+    refusals();
+    if (!have_gpu()) {
+        puts("no GPU: what needs one is skipped");
+        return frx_check_result() ? 1 : FRX_TEST_SKIP;
+    }
+    const enum frx_precision precision = FRX_PRECISION_SINGLE;
+    references(precision);
+    repeatability(precision);
+    transport(precision);
+    too_many(precision);
+    return frx_check_result();
+}

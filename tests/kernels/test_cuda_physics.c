@@ -1,0 +1,16 @@
+/* The CUDA engine under the physics that all engines share. Skipped without a GPU. */
+#include "check.h"
+#include "cuda_engine.h"
+#include "physics.h"
+
+#include <cuda_runtime_api.h>
+
+int main(void) {
+    int n = 0;
+    if (cudaGetDeviceCount(&n) != cudaSuccess || n == 0) {
+        puts("no GPU: skipped");
+        return FRX_TEST_SKIP;
+    }
+    return physics_check_engine(
+        &(struct physics_case){.engine = &frx_cuda_engine, .precision = FRX_PRECISION_SINGLE});
+}
