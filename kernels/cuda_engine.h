@@ -11,6 +11,10 @@ extern "C" {
 /* Precisions single and mixed. state is float, so that get_state and set_state change no bit. */
 extern const struct frx_engine_class frx_cuda_engine;
 
+/* Make `device` this thread's device after checking that it exists and that this build has code for it.
+ * Errors: FRX_ERR_DEVICE (no driver, no such device), FRX_ERR_UNSUPPORTED (architecture). Local. */
+FRX_CHECKED enum frx_status frx_device_select(int device);
+
 #ifdef __cplusplus
 }
 #endif

@@ -7,7 +7,7 @@
 #ifndef FRX_KERNELS_DEVICE_H
 #define FRX_KERNELS_DEVICE_H
 
-#include "engine.h"
+#include "cuda_engine.h"
 #include "status.h"
 
 #include <cuda_runtime.h>
@@ -38,10 +38,6 @@ void *frx_arena_take(struct frx_arena *arena, size_t bytes);
 #define FRX_TAKE(arena, pointer, count)                                                                      \
     ((pointer) = (std::remove_reference<decltype(pointer)>::type)frx_arena_take(                             \
          (arena), (size_t)(count) * sizeof *(pointer)))
-
-/* Make `device` this thread's device after checking that it exists and that this build has code for it.
- * Errors: FRX_ERR_DEVICE (no driver, no such device), FRX_ERR_UNSUPPORTED (architecture). Local. */
-FRX_CHECKED enum frx_status frx_device_select(int device);
 
 /* Bytes of shared memory that one block may have on this thread's device. Local. */
 FRX_CHECKED enum frx_status frx_device_shared_limit(size_t *bytes);

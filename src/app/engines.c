@@ -4,7 +4,6 @@
 #include "cpu_engine.h"
 #ifdef FRX_WITH_CUDA
 #include "cuda_engine.h"
-#include "device.h"
 #endif
 
 #include <sched.h>
