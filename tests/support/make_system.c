@@ -150,6 +150,18 @@ static void add_all_priors(struct frx_system *system) {
     add_prior(system, "repulsion", FRX_FEATURE_DISTANCE, FRX_FORM_REPULSION, 0, 1, (const double[]){3});
 }
 
+/* A polynomial in a torsion jumps where the torsion does, and a plain angle can open to a line, where the
+ * torsions of its beads are undefined; these do neither. */
+static void add_smooth_priors(struct frx_system *system) {
+    system->prior = allocate(4, sizeof *system->prior);
+    add_prior(system, "bonds", FRX_FEATURE_DISTANCE, FRX_FORM_HARMONIC, 1, 2, (const double[]){20, 3.6});
+    add_prior(system, "angles", FRX_FEATURE_ANGLE_COS, FRX_FORM_RESTRICTED, 1, 4,
+              (const double[]){0.5, 0, 1, 1});
+    add_prior(system, "dihedrals", FRX_FEATURE_TORSION, FRX_FORM_FOURIER, 1, 5,
+              (const double[]){0.3, 0.7, -0.2, 0.4, 0.5});
+    add_prior(system, "repulsion", FRX_FEATURE_DISTANCE, FRX_FORM_REPULSION, 0, 1, (const double[]){3});
+}
+
 /* A walk with 3.8 A steps and no two beads closer than 3.2 A; it turns back to itself so that it is compact.
  */
 static void make_chain(struct source *source, int n, double *x) {
@@ -216,6 +228,7 @@ void frx_test_system_make(const struct frx_test_model *model, struct frx_system 
     system->structures = allocate(3 * n, sizeof(double));
     if (model->priors != FRX_TEST_PRIORS_HARMONIC) make_chain(&source, model->n_bead, system->structures);
     if (model->priors == FRX_TEST_PRIORS_ALL) add_all_priors(system);
+    if (model->priors == FRX_TEST_PRIORS_SMOOTH) add_smooth_priors(system);
     if (model->priors == FRX_TEST_PRIORS_HARMONIC) {
         system->prior = allocate(1, sizeof *system->prior);
         struct frx_prior *prior = &system->prior[system->n_prior++];
