@@ -18,15 +18,9 @@ struct bench {
     const struct frx_system *system;
     const struct frx_engine_class *engine_class;
     struct frx_engine_options options;
-    struct frx_trial trial;
+    struct frx_trial trial, stages;     /* speed, and where the time goes */
     double steps_each, ns_per_day_each; /* of one replica, per second and per day */
 };
-
-static double stage_sum(const struct frx_engine_report *report) {
-    double sum = 0;
-    for (int s = 0; s < report->n_stage; s++) sum += report->stage[s].seconds;
-    return sum;
-}
 
 static void print_text(const struct bench *bench, FILE *out) {
     const struct frx_trial *trial = &bench->trial;
@@ -47,11 +41,14 @@ static void print_text(const struct bench *bench, FILE *out) {
     if (report->n_knot)
         fprintf(out, "filter tables      %d knots, error %.1e in value, %.1e in slope\n", report->n_knot,
                 report->table_error_value, report->table_error_slope);
-    const double sum = stage_sum(report);
+    const struct frx_engine_report *stages = &bench->stages.report;
+    double sum = 0;
+    for (int i = 0; i < stages->n_stage; i++) sum += stages->stage[i].seconds;
     fprintf(out, "\n%-18s %12s %8s\n", "stage", "us per step", "share");
-    for (int s = 0; s < report->n_stage; s++)
-        fprintf(out, "%-18s %12.2f %6.1f %%\n", report->stage[s].name,
-                report->stage[s].seconds * 1e6 / (double)trial->n_step, 100 * report->stage[s].seconds / sum);
+    for (int i = 0; i < stages->n_stage; i++)
+        fprintf(out, "%-18s %12.2f %6.1f %%\n", stages->stage[i].name,
+                stages->stage[i].seconds * 1e6 / (double)bench->stages.n_step,
+                100 * stages->stage[i].seconds / sum);
 }
 
 static void print_json(const struct bench *bench, FILE *out) {
@@ -79,18 +76,21 @@ static void print_json(const struct bench *bench, FILE *out) {
     frx_json_real(&json, "table_error_value", report->table_error_value);
     frx_json_real(&json, "table_error_slope", report->table_error_slope);
     frx_json_object(&json, "seconds_per_step");
-    for (int s = 0; s < report->n_stage; s++)
-        frx_json_real(&json, report->stage[s].name, report->stage[s].seconds / (double)trial->n_step);
+    for (int i = 0; i < bench->stages.report.n_stage; i++)
+        frx_json_real(&json, bench->stages.report.stage[i].name,
+                      bench->stages.report.stage[i].seconds / (double)bench->stages.n_step);
     frx_json_end(&json);
 }
 
-static enum frx_status measure(struct bench *bench, int64_t n_step) {
+/* A trial of a fresh engine. */
+static enum frx_status try_engine(const struct bench *bench, const struct frx_engine_options *options,
+                                  int64_t n_step, int with_evaluations, struct frx_trial *trial) {
     const struct frx_engine_class *engine_class = bench->engine_class;
     const struct frx_system *system = bench->system;
     struct frx_engine *engine = NULL;
-    FRX_TRY(engine_class->create(system, &bench->options, &engine));
+    FRX_TRY(engine_class->create(system, options, &engine));
     enum frx_status status = FRX_OK;
-    for (int r = 0; r < bench->options.n_rep && status == FRX_OK; r++) {
+    for (int r = 0; r < options->n_rep && status == FRX_OK; r++) {
         const size_t structure = (size_t)(r % system->n_structure);
         const struct frx_state_view state = {.positions =
                                                  system->structures + structure * 3 * (size_t)system->n_bead};
@@ -98,12 +98,24 @@ static enum frx_status measure(struct bench *bench, int64_t n_step) {
     }
     if (status == FRX_OK) status = engine_class->draw_velocities(engine);
     if (status == FRX_OK)
-        status = frx_trial_run(engine_class, engine, bench->options.n_rep, system->n_bead, n_step,
-                               BENCH_SECONDS, 1, &bench->trial);
+        status = frx_trial_run(engine_class, engine, options->n_rep, system->n_bead, n_step, BENCH_SECONDS,
+                               with_evaluations, trial);
     engine_class->destroy(engine);
+    return status;
+}
+
+static enum frx_status measure(struct bench *bench, int64_t n_step) {
+    FRX_TRY(try_engine(bench, &bench->options, n_step, 1, &bench->trial));
+    bench->stages = bench->trial;
+    if (bench->engine_class->memory ==
+        FRX_MEMORY_DEVICE) { /* timing stages slows a GPU: apart from the rest */
+        struct frx_engine_options options = bench->options;
+        options.time_stages = 1;
+        FRX_TRY(try_engine(bench, &options, n_step, 0, &bench->stages));
+    }
     bench->steps_each = bench->trial.steps_per_second / bench->options.n_rep;
     bench->ns_per_day_each = bench->steps_each * bench->options.timestep / FRX_PS_PER_NS * FRX_S_PER_DAY;
-    return status;
+    return FRX_OK;
 }
 
 static enum frx_status run(const struct frx_invocation *invocation) {

@@ -40,6 +40,8 @@ const char *frx_duration(double seconds, char text[FRX_NUMBER_SIZE]) {
     const long long s = seconds > 0 && seconds < 1e12 ? llround(seconds) : 0;
     if (seconds >= 1e12)
         snprintf(text, FRX_NUMBER_SIZE, "for ever");
+    else if (seconds < 9.95)
+        snprintf(text, FRX_NUMBER_SIZE, "%.1f s", seconds > 0 ? seconds : 0);
     else if (s < 60)
         snprintf(text, FRX_NUMBER_SIZE, "%lld s", s);
     else if (s < 3600)

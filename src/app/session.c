@@ -93,17 +93,16 @@ int frx_session_exchanges(const struct frx_session *session) {
     return session->config.exchange_interval > 0;
 }
 
-static void describe_system(const struct frx_session *session, FILE *out) {
-    const struct frx_system *system = &session->system;
+static void describe_model(const struct frx_system *system, FILE *out) {
     int n_term = 0;
     for (int p = 0; p < system->n_prior; p++) n_term += system->prior[p].n_term;
-    fprintf(out, "  system    %s: %d beads, ", session->config.system, system->n_bead);
-    if (system->network)
-        fprintf(out, "SchNet of %d interactions (%d wide, %d filters, cutoff %g A), ",
-                system->network->n_interaction, system->network->n_hidden, system->network->n_filter,
-                system->network->r_cut);
     char number[FRX_NUMBER_SIZE];
-    fprintf(out, "%d priors with %s terms\n", system->n_prior, frx_number(n_term, number));
+    const struct frx_network *network = system->network;
+    if (network)
+        fprintf(out, "SchNet: %d interactions, %d features, %d filters, cutoff %g A; ",
+                network->n_interaction, network->n_hidden, network->n_filter, network->r_cut);
+    fprintf(out, "%d prior%s with %s terms\n", system->n_prior, system->n_prior == 1 ? "" : "s",
+            frx_number(n_term, number));
 }
 
 static void warn(const struct frx_session *session, FILE *out) {
@@ -127,8 +126,10 @@ void frx_session_describe(const struct frx_session *session, FILE *out) {
     const struct frx_config *config = &session->config;
     const struct frx_reals *kelvin = &config->temperatures;
     char number[FRX_NUMBER_SIZE];
-    fprintf(out, "flashrex %s\n", FRX_VERSION);
-    describe_system(session, out);
+    const int n_thread = session->engine_options.n_thread;
+    fprintf(out, "flashrex %s\n  system    %s, %d beads\n  model     ", FRX_VERSION, config->system,
+            session->system.n_bead);
+    describe_model(&session->system, out);
     fprintf(out, "  replicas  %d: ", session->n_slot);
     if (kelvin->n == 1)
         fprintf(out, "%g K", kelvin->value[0]);
@@ -136,9 +137,9 @@ void frx_session_describe(const struct frx_session *session, FILE *out) {
         fprintf(out, "%d temperatures from %g to %g K", kelvin->n, kelvin->value[0],
                 kelvin->value[kelvin->n - 1]);
     if (session->ladder.n_ladder > 1) fprintf(out, " in %d ladders", session->ladder.n_ladder);
-    fprintf(out, ", on %d %s of %s, %d thread%s each, %s precision\n", session->comm->size,
-            session->comm->size == 1 ? "rank" : "ranks", session->engine_class->name,
-            session->engine_options.n_thread, session->engine_options.n_thread == 1 ? "" : "s",
+    fprintf(out, "\n  machine   %d rank%s with %d thread%s%s, engine %s, %s precision\n", session->comm->size,
+            session->comm->size == 1 ? "" : "s", n_thread, n_thread == 1 ? "" : "s",
+            session->comm->size == 1 ? "" : " each", session->engine_class->name,
             frx_precision_name(session->engine_options.precision));
     fprintf(out, "  length    %s steps of %g ps, %g ns for each replica\n",
             frx_number(config->n_timesteps, number), config->dt,

@@ -69,7 +69,7 @@ static void cell(FILE *out, int width, int precision, double value) {
 
 static void print_rungs(const struct frx_summary *summary, const struct rung *rung, FILE *out) {
     const int n_rung = summary->session->ladder.n_rung, mixes = summary->statistics && n_rung > 1;
-    fprintf(out, "\n%6s %9s %15s %10s", "rung", "T / K", "<U> / kcal/mol", "sd");
+    fprintf(out, "\n%6s %9s %15s %10s", "rung", "T (K)", "<U> (kcal/mol)", "sd");
     if (mixes) fprintf(out, " %12s %12s %10s", "accept next", "from cold", "visitors");
     fputc('\n', out);
     for (int k = 0; k < n_rung; k++) {
@@ -108,11 +108,11 @@ static void print_mixing(const struct frx_summary *summary, const struct rung *r
     double barrier, observed, predicted;
     mixing_numbers(summary, rung, &barrier, &observed, &predicted);
     char number[FRX_NUMBER_SIZE], events[FRX_NUMBER_SIZE];
-    fprintf(out, "\n%s round trips in %s exchange events",
-            frx_number(sum(summary->session->n_slot, s->n_round_trip), number),
-            frx_number(s->n_event, events));
+    const int64_t n_trip = sum(summary->session->n_slot, s->n_round_trip);
+    fprintf(out, "\n%s round trip%s in %s exchange events", frx_number(n_trip, number),
+            n_trip == 1 ? "" : "s", frx_number(s->n_event, events));
     if (isfinite(predicted))
-        fprintf(out, "; %.1f expected if energies were forgotten between events",
+        fprintf(out, "; %.1f if replicas forgot their energy between events",
                 predicted * (double)s->n_event * s->n_ladder);
     fprintf(out, "; barrier %.2f\n", barrier);
 }

@@ -1,6 +1,7 @@
 """Configs: what is accepted, and how the errors of the others look. `flashrex check` reads the config first; a system
 that is missing is therefore the sign that the config was taken."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -326,3 +327,11 @@ def test_wrong_command_lines(flashrex):
         assert result.err.startswith("flashrex: error: ") and words in result.err, result.err
     result = flashrex("energy", "s.h5", ranks=2)
     assert result.code == 2 and "runs on one rank" in result.err
+
+
+def test_user_guide_has_all_exit_codes():
+    root = Path(__file__).parents[2]
+    guide = (root / "docs" / "user-guide.md").read_text()
+    codes = re.findall(r"^    X\(\w+, (\d+), ", (root / "src" / "core" / "status.h").read_text(), re.M)
+    assert len(codes) > 10
+    assert codes == re.findall(r"^\| (\d+) \| ", guide, re.M)
