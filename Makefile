@@ -8,7 +8,7 @@ all: setup  ## build the program and the tests (with CUDA where there is nvcc)
 	@cmake --build --preset $(PRESET)
 
 demo: all  ## watch the demo protein fold and unfold (two minutes)
-	@build/$(PRESET)/src/app/flashrex run configs/demo.yaml
+	@build/$(PRESET)/flashrex run configs/demo.yaml --overwrite
 
 test: SETUP = test
 test: all  ## run all tests; TESTS='-L unit' or TESTS='-R name' chooses some (options of ctest)

@@ -42,7 +42,8 @@ static enum frx_status read_mapping(struct frx_config *config, const char *prefi
         int found = -1, is_group = 0;
         for (int k = 0; k < FRX_N_CONFIG_KEY; k++) {
             const char *name = name_below(&frx_config_key[k], prefix);
-            if (name && strcmp(name, key->text) == 0) found = k;
+            if (!name) continue;
+            if (strcmp(name, key->text) == 0) found = k;
             if (!prefix[0] && name_below(&frx_config_key[k], key->text) && key->text[0]) is_group = 1;
         }
         if (is_group) {

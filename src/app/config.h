@@ -70,7 +70,7 @@ FRX_CHECKED enum frx_status frx_config_error(const struct frx_config *config, co
                                              const char *what, ...) FRX_PRINTF(3, 4);
 
 /* The word that a key with words has, e.g. "even-odd" of `exchange_scheme`. Local. */
-const char *frx_config_word(const struct frx_config *config, const char *key);
+const char *frx_config_word(const struct frx_config *config, const char *name);
 
 /* Describe all keys, as text for the terminal or as the Markdown of docs/user-guide.md. Local. */
 void frx_config_help(int markdown, FILE *out);

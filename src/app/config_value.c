@@ -78,7 +78,7 @@ static enum frx_status set_list(const struct frx_key *key, const struct frx_yaml
                                 node->n_child, FRX_MAX_RUNG);
     free(list->value);
     list->n = node->n_child;
-    list->value = malloc((size_t)node->n_child * sizeof *list->value);
+    list->value = calloc((size_t)node->n_child, sizeof *list->value);
     if (!list->value) return no_memory();
     const int falling = strcmp(key->name, "betas") == 0; /* hotter means smaller there */
     for (int i = 0; i < list->n; i++) {

@@ -69,6 +69,6 @@ int frx_threads_choose(const struct frx_comm *comm, int64_t wanted) {
     if (wanted != FRX_AUTO) return (int)wanted;
     const char *text = getenv("OMP_NUM_THREADS");
     const int n_omp = text ? atoi(text) : 0;
-    const int n_core = CPU_COUNT(&mine) / n_sharing;
+    const int n_core = n_sharing ? CPU_COUNT(&mine) / n_sharing : 1;
     return n_omp > 0 ? n_omp : n_core > 0 ? n_core : 1;
 }

@@ -148,8 +148,10 @@ static void measure_error(const struct builder *builder, struct piece *piece, in
     for (int first = 0; first < 3 * n; first += N_BATCH) {
         const int n_batch = 3 * n - first < N_BATCH ? 3 * n - first : N_BATCH;
         double r[N_BATCH];
-        for (int b = 0; b < n_batch; b++)
-            r[b] = knot_position(&piece->segment, (first + b) / 3 + fraction[(first + b) % 3]);
+        for (int b = 0; b < n_batch; b++) {
+            const int interval = (first + b) / 3;
+            r[b] = knot_position(&piece->segment, interval + fraction[(first + b) % 3]);
+        }
         sample(builder, piece, l, n_batch, r);
         for (int b = 0; b < n_batch; b++) {
             eval_spline(row + (size_t)((first + b) / 3) * n_filter, n_filter, piece->segment.density,

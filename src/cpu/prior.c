@@ -198,8 +198,8 @@ double frx_prior_eval(const struct frx_prior *prior, const double *positions, do
     double energy = 0;
     for (int t = 0; t < prior->n_term; t++) {
         const int32_t *atoms = prior->atoms + (size_t)t * prior->order;
-        const double *r[4];
-        double gradient[4][3], slope;
+        const double *r[4] = {positions, positions, positions, positions};
+        double gradient[4][3] = {{0}}, slope;
         for (int a = 0; a < prior->order; a++) r[a] = positions + 3 * (size_t)atoms[a];
         const double x = eval_feature(prior->feature, r, gradient);
         energy +=
