@@ -127,9 +127,8 @@ static enum frx_status prepare(const struct frx_system *system, const struct frx
     engine->state.n_bead = system->n_bead;
     engine->state.n_part = frx_system_n_part(system);
     if (system->network) {
-        const struct frx_network_ops *ops = &frx_network_single;
-        if (options->precision != FRX_PRECISION_SINGLE)
-            return FRX_FAIL(FRX_ERR_UNSUPPORTED, "this build of the CUDA engine has no mixed precision");
+        const struct frx_network_ops *ops =
+            options->precision == FRX_PRECISION_MIXED ? &frx_network_mixed : &frx_network_single;
         FRX_TRY(ops->create(system, options, &engine->network));
     }
     FRX_TRY(frx_gpu_prior_create(system, options->n_rep, &engine->prior));

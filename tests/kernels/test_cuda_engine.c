@@ -284,10 +284,13 @@ int main(void) {
         puts("no GPU: what needs one is skipped");
         return frx_check_result() ? 1 : FRX_TEST_SKIP;
     }
-    const enum frx_precision precision = FRX_PRECISION_SINGLE;
-    references(precision);
-    repeatability(precision);
-    transport(precision);
-    too_many(precision);
+    for (int k = 0; k < 2; k++) {
+        const enum frx_precision precision = k ? FRX_PRECISION_MIXED : FRX_PRECISION_SINGLE;
+        puts(k ? "mixed precision" : "single precision");
+        references(precision);
+        repeatability(precision);
+        transport(precision);
+        too_many(precision);
+    }
     return frx_check_result();
 }

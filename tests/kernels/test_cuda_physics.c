@@ -11,6 +11,9 @@ int main(void) {
         puts("no GPU: skipped");
         return FRX_TEST_SKIP;
     }
-    return physics_check_engine(
-        &(struct physics_case){.engine = &frx_cuda_engine, .precision = FRX_PRECISION_SINGLE});
+    int failed = 0;
+    for (int k = 0; k < 2; k++)
+        failed |= physics_check_engine(&(struct physics_case){
+            .engine = &frx_cuda_engine, .precision = k ? FRX_PRECISION_MIXED : FRX_PRECISION_SINGLE});
+    return failed;
 }
