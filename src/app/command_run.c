@@ -146,17 +146,18 @@ const struct frx_command frx_command_run = {
     .name = "run",
     .summary = "sample by replica exchange, as a config says",
     .usage = "CONFIG [key=value ...] [options]",
-    .text = "CONFIG is a YAML file; `flashrex help config` explains every key. Values given as key=value\n"
-            "on the command line win over the file's. Results go into the folder `output`: trajectories\n"
-            "per temperature (T_*.h5md, system.pdb), all numbers (segment_0001.h5) and summary.json.\n\n"
-            "Under mpirun or srun the replicas are shared among the ranks; the results are the same, bit\n"
-            "for bit, on any number of them. A first Ctrl-C (or SIGTERM) ends the run after the present\n"
-            "block, with everything saved and exit code 75; a second one kills it.\n\n"
-            "Examples:\n"
-            "  flashrex run chignolin.yaml\n"
-            "  flashrex run chignolin.yaml seed=2 output=second-run n_timesteps=1e5\n"
-            "  flashrex run chignolin.yaml temperatures='[300, 330, 363]' dt=0.002 output=test\n"
-            "  mpirun -n 4 flashrex run chignolin.yaml --progress live\n",
+    .text =
+        "CONFIG is a YAML file; `flashrex help config` explains every key. Values given as key=value\n"
+        "on the command line win over the file's. Results go into the folder `output`: trajectories\n"
+        "per temperature (T_*.h5md, system.pdb), all numbers (segment_0001.h5) and summary.json.\n\n"
+        "Under mpirun or srun the replicas are shared among the ranks; the results are the same, bit\n"
+        "for bit, on any number of them. A first Ctrl-C (SIGTERM, SIGUSR1) ends the run after the present\n"
+        "block, with everything saved and exit code 75; a second one kills it.\n\n"
+        "Examples:\n"
+        "  flashrex run chignolin.yaml\n"
+        "  flashrex run chignolin.yaml seed=2 output=second-run n_timesteps=1e5\n"
+        "  flashrex run chignolin.yaml temperatures='[300, 330, 363]' dt=0.002 output=test\n"
+        "  mpirun -n 4 flashrex run chignolin.yaml --progress live\n",
     .min_argument = 1,
     .max_argument = 1000,
     .option = option,

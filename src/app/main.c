@@ -48,7 +48,9 @@ static void print_version(FILE *out) {
 static void print_error(enum frx_status status) {
     const char *message = frx_error_message();
     fflush(stdout);
-    if (strstr(message, ": error: "))
+    if (status == FRX_ERR_INTERRUPTED)
+        fprintf(stderr, "flashrex: %s\n", message);
+    else if (strstr(message, ": error: "))
         fprintf(stderr, "%s\n", message);
     else
         fprintf(stderr, "flashrex: error: %s\n", message[0] ? message : frx_status_text(status));

@@ -3,6 +3,7 @@
 #include "interrupt.h"
 #include "print.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,10 +121,11 @@ static enum frx_status meet(struct loop *loop, enum frx_status status, uint32_t 
 }
 
 static enum frx_status interrupted(const struct frx_run *run) {
-    char number[FRX_NUMBER_SIZE];
-    return FRX_FAIL(FRX_ERR_INTERRUPTED,
-                    "stopped by a signal after %s steps; everything up to there is saved",
-                    frx_number(run->step, number));
+    char number[FRX_NUMBER_SIZE], message[128];
+    snprintf(message, sizeof message, "stopped by a signal after %s steps; everything up to there is saved",
+             frx_number(run->step, number));
+    frx_error_set(message); /* the user's wish: no place in the source to blame */
+    return FRX_ERR_INTERRUPTED;
 }
 
 /* The events after a block. *own is how this rank fares: it is told to the others where ranks meet, and what

@@ -258,8 +258,11 @@ def children(pid):
     return found
 
 
-@pytest.mark.parametrize("ranks, number", [(1, signal.SIGINT), (1, signal.SIGTERM), (3, signal.SIGTERM)])
-def test_signal_ends_the_run_with_everything_saved(ranks, number, chain, tmp_path):
+@pytest.mark.parametrize(
+    "ranks, number, to_mpirun",
+    [(1, signal.SIGINT, False), (1, signal.SIGTERM, False), (3, signal.SIGTERM, False), (3, signal.SIGUSR1, True)],
+)
+def test_signal_ends_the_run_with_everything_saved(ranks, number, to_mpirun, chain, tmp_path):
     command = [os.environ["FRX_PROGRAM"], "run", str(chain), "n_timesteps=1e9", "save_interval=20"]
     if ranks > 1:
         command = [os.environ["FRX_MPIEXEC"], "-n", str(ranks), *command]
@@ -269,7 +272,8 @@ def test_signal_ends_the_run_with_everything_saved(ranks, number, chain, tmp_pat
     try:
         wait_for((tmp_path / "out" / "segment_0001.h5").exists)
         time.sleep(1)
-        os.kill(process.pid if ranks == 1 else children(process.pid)[-1], number)  # one rank hears it, all stop
+        # without mpirun's help, one rank hears it and all stop
+        os.kill(process.pid if ranks == 1 or to_mpirun else children(process.pid)[-1], number)
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()
