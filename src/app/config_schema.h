@@ -21,13 +21,13 @@ struct frx_key {
     const char *section; /* heading in the reference; NULL: as the row before */
     const char *name;    /* "ladder.t_min": t_min inside the mapping `ladder` */
     enum frx_key_kind kind;
+    int required;
     size_t offset;   /* in struct frx_config */
     double min, max; /* of a number or of each in a list, both allowed */
     const char *words[FRX_MAX_WORD];
     const char *unit;     /* "" for none */
     const char *fallback; /* default, as it would be written; NULL: none */
-    int required;
-    const char *mlcg; /* name of the same thing in mlcg; "" for none */
+    const char *mlcg;     /* name of the same thing in mlcg; "" for none */
     const char *doc;
 };
 

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE /* sched_getaffinity */
 #include "engines.h"
 
 #include "cpu_engine.h"
@@ -57,7 +56,7 @@ int frx_threads_choose(const struct frx_comm *comm, int64_t wanted) {
     }
     MPI_Comm host;
     MPI_Comm_split_type(comm->mpi, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &host);
-    int n_sharing = 0;
+    int n_sharing = 0; /* we do, at least */
     for (int rank = 0; rank < comm->local_size; rank++) {
         cpu_set_t theirs = mine, common;
         MPI_Bcast(&theirs, sizeof theirs, MPI_BYTE, rank, host);
@@ -69,6 +68,6 @@ int frx_threads_choose(const struct frx_comm *comm, int64_t wanted) {
     if (wanted != FRX_AUTO) return (int)wanted;
     const char *text = getenv("OMP_NUM_THREADS");
     const int n_omp = text ? atoi(text) : 0;
-    const int n_core = n_sharing ? CPU_COUNT(&mine) / n_sharing : 1;
+    const int n_core = CPU_COUNT(&mine) / (n_sharing > 1 ? n_sharing : 1);
     return n_omp > 0 ? n_omp : n_core > 0 ? n_core : 1;
 }

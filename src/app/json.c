@@ -29,7 +29,7 @@ static void lead(struct frx_json *json, const char *key) {
     if (key) frx_print_quoted(key, json->out), fputs(": ", json->out);
 }
 
-static void begin(struct frx_json *json, const char *key, char opening, char closing) {
+static void open_bracket(struct frx_json *json, const char *key, char opening, char closing) {
     lead(json, key);
     fputc(opening, json->out);
     json->closing[json->depth++] = closing;
@@ -37,11 +37,11 @@ static void begin(struct frx_json *json, const char *key, char opening, char clo
 }
 
 void frx_json_object(struct frx_json *json, const char *key) {
-    begin(json, key, '{', '}');
+    open_bracket(json, key, '{', '}');
 }
 
 void frx_json_array(struct frx_json *json, const char *key) {
-    begin(json, key, '[', ']');
+    open_bracket(json, key, '[', ']');
 }
 
 void frx_json_close(struct frx_json *json) {
@@ -70,7 +70,7 @@ void frx_json_text(struct frx_json *json, const char *key, const char *value) {
 }
 
 void frx_json_reals(struct frx_json *json, const char *key, int n, const double *value) {
-    begin(json, key, '[', ']');
+    open_bracket(json, key, '[', ']');
     json->in_line = 1;
     for (int i = 0; i < n; i++) frx_json_real(json, NULL, value[i]);
     json->is_first = 0;

@@ -45,14 +45,13 @@ static enum frx_status time_steps(const struct frx_engine_class *engine_class, s
 /* Positions in, energies and forces out: the engine has to compute them anew each time. */
 static enum frx_status time_evaluations(const struct frx_engine_class *engine_class,
                                         struct frx_engine *engine, int n_rep, double seconds, double *energy,
-                                        double *positions, struct frx_trial *trial) {
-    const struct frx_state_view take = {.positions = positions};
-    FRX_TRY(engine_class->get_state(engine, 0, n_rep, &take));
+                                        const struct frx_state_view *positions, struct frx_trial *trial) {
+    FRX_TRY(engine_class->get_state(engine, 0, n_rep, positions));
     const double start = MPI_Wtime();
     double now;
     int64_t n = 0;
     do {
-        FRX_TRY(engine_class->set_state(engine, 0, n_rep, &take));
+        FRX_TRY(engine_class->set_state(engine, 0, n_rep, positions));
         FRX_TRY(engine_class->energies(engine, energy));
         now = MPI_Wtime();
         n += n_rep;
@@ -67,13 +66,15 @@ enum frx_status frx_trial_run(const struct frx_engine_class *engine_class, struc
     memset(trial, 0, sizeof *trial);
     trial->evaluations_per_second = NAN;
     double *energy = malloc((size_t)n_rep * sizeof *energy);
-    double *positions = malloc((size_t)n_rep * (size_t)n_bead * 3 * sizeof *positions);
-    enum frx_status status =
-        energy && positions ? FRX_OK : FRX_FAIL(FRX_ERR_MEMORY, "out of memory for %d replicas", n_rep);
+    const struct frx_state_view positions = {.positions =
+                                                 malloc((size_t)n_rep * (size_t)n_bead * 3 * sizeof(double))};
+    enum frx_status status = energy && positions.positions
+                                 ? FRX_OK
+                                 : FRX_FAIL(FRX_ERR_MEMORY, "out of memory for %d replicas", n_rep);
     if (status == FRX_OK) status = time_steps(engine_class, engine, n_rep, n_step, seconds, energy, trial);
     if (status == FRX_OK && with_evaluations)
-        status = time_evaluations(engine_class, engine, n_rep, seconds, energy, positions, trial);
+        status = time_evaluations(engine_class, engine, n_rep, seconds, energy, &positions, trial);
     free(energy);
-    free(positions);
+    free(positions.positions);
     return status;
 }
