@@ -49,8 +49,7 @@ static enum frx_status plan_memory(const struct frx_session *session, struct pla
 /* A short run without exchange and output, from the real start at the real temperatures. */
 static enum frx_status try_out(struct frx_session *session, struct plan *plan) {
     const struct frx_engine_class *engine_class = session->engine_class;
-    const struct frx_exchange_options options = {.seed = (uint64_t)session->config.seed,
-                                                 .transport = &frx_transport_mpi};
+    const struct frx_exchange_options options = frx_session_exchange_options(session);
     struct frx_exchange *exchange = NULL; /* for the temperatures that it sets */
     struct frx_trial trial = {0};
     FRX_TRY(frx_session_start(session));

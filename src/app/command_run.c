@@ -53,10 +53,7 @@ static enum frx_status create_trajectory(const struct frx_session *session, int 
 }
 
 static enum frx_status create_exchange(struct frx_session *session, struct frx_exchange **exchange) {
-    const struct frx_exchange_options options = {.scheme = (enum frx_scheme)session->config.scheme,
-                                                 .move = (enum frx_move)session->config.move,
-                                                 .seed = (uint64_t)session->config.seed,
-                                                 .transport = &frx_transport_mpi};
+    const struct frx_exchange_options options = frx_session_exchange_options(session);
     FRX_TRY(frx_exchange_create(session->comm, &session->ladder, session->engine_class, session->engine,
                                 &options, exchange));
     return frx_agree(session->comm, session->engine_class->draw_velocities(session->engine));

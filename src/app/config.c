@@ -231,6 +231,10 @@ void frx_config_clear(struct frx_config *config) {
     memset(config, 0, sizeof *config);
 }
 
+int frx_config_is_given(const struct frx_config *config, const char *key) {
+    return config->given[frx_key_index(key)].source != NULL;
+}
+
 enum frx_status frx_config_error(const struct frx_config *config, const char *key, const char *what, ...) {
     char text[FRX_MESSAGE_SIZE / 2];
     va_list args;

@@ -69,6 +69,9 @@ void frx_config_write(const struct frx_config *config, FILE *out);
 FRX_CHECKED enum frx_status frx_config_error(const struct frx_config *config, const char *key,
                                              const char *what, ...) FRX_PRINTF(3, 4);
 
+/* Whether a key was given at all, in the file or as an argument. Local. */
+int frx_config_is_given(const struct frx_config *config, const char *key);
+
 /* The word that a key with words has, e.g. "even-odd" of `exchange_scheme`. Local. */
 const char *frx_config_word(const struct frx_config *config, const char *name);
 

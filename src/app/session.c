@@ -9,6 +9,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Configurations travel through host memory only, so far. Moving temperatures instead is the same physics,
+ * bit by bit. */
+static enum frx_status choose_move(struct frx_session *session) {
+    struct frx_config *config = &session->config;
+    if (session->engine_class->memory == frx_transport_mpi.memory || config->move == FRX_MOVE_TEMPERATURES)
+        return FRX_OK;
+    if (frx_config_is_given(config, "move"))
+        return frx_config_error(config, "move",
+                                "move: configurations is not possible with engine %s; use temperatures, "
+                                "which gives the same results",
+                                session->engine_class->name);
+    config->move = FRX_MOVE_TEMPERATURES;
+    return FRX_OK;
+}
+
 static enum frx_status lay_out(struct frx_session *session) {
     const struct frx_config *config = &session->config;
     const struct frx_comm *comm = session->comm;
@@ -26,7 +41,8 @@ static enum frx_status lay_out(struct frx_session *session) {
         return frx_config_error(config, "start",
                                 "start: %lld is not there; the system has structures 0 to %d",
                                 (long long)config->start, session->system.n_structure - 1);
-    return frx_engine_choose((enum frx_config_engine)config->engine, &session->engine_class);
+    FRX_TRY(frx_engine_choose((enum frx_config_engine)config->engine, &session->engine_class));
+    return choose_move(session);
 }
 
 /* frx_agree for what all ranks read and decide alike: the message needs no rank in front of it. */
@@ -83,6 +99,13 @@ void frx_session_close(struct frx_session *session) {
     frx_system_clear(&session->system);
     frx_config_clear(&session->config);
     memset(session, 0, sizeof *session);
+}
+
+struct frx_exchange_options frx_session_exchange_options(const struct frx_session *session) {
+    return (struct frx_exchange_options){.scheme = (enum frx_scheme)session->config.scheme,
+                                         .move = (enum frx_move)session->config.move,
+                                         .seed = (uint64_t)session->config.seed,
+                                         .transport = &frx_transport_mpi};
 }
 
 double frx_session_ns(const struct frx_session *session, int64_t n_step) {

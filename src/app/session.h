@@ -6,6 +6,7 @@
 #include "comm.h"
 #include "config.h"
 #include "engine.h"
+#include "exchange.h"
 #include "ladder.h"
 
 #include <stdio.h>
@@ -37,6 +38,9 @@ void frx_session_close(struct frx_session *session);
 
 /* Say what will be run (rank 0's `out`) and warn of what is allowed but probably not meant. Local. */
 void frx_session_describe(const struct frx_session *session, FILE *out);
+
+/* How this session's replicas exchange, for frx_exchange_create. Local. */
+struct frx_exchange_options frx_session_exchange_options(const struct frx_session *session);
 
 /* Simulated time of one replica after n_step steps, ns. Local. */
 double frx_session_ns(const struct frx_session *session, int64_t n_step);
