@@ -79,10 +79,10 @@ static void print_plan(const struct frx_session *session, const struct plan *pla
             frx_number(plan->n_frame, b));
     fprintf(out, " and %s exchange events\n", frx_number(plan->n_exchange, b));
     if (session->system.known_answer)
-        fprintf(out, "  model     known answer met: energy within %.1e, forces within %.1e\n",
+        fprintf(out, "  verified  known answer met: energy within %.1e, forces within %.1e\n",
                 plan->verification.energy_error, plan->verification.force_error);
     else
-        fprintf(out, "  model     no known answer in the system file\n");
+        fprintf(out, "  verified  no: there is no known answer in the system file\n");
     const double ns_per_day = plan->steps_per_second * session->config.dt / FRX_PS_PER_NS * FRX_S_PER_DAY;
     fprintf(out, "  speed     %s ns/day", frx_figure(ns_per_day * session->n_slot, a));
     fprintf(out, " (%s each)\n  time      about %s\n", frx_figure(ns_per_day, a),
