@@ -20,6 +20,13 @@ static char *config_text(const struct frx_config *config) {
     return fclose(out) == 0 ? text : NULL;
 }
 
+/* Add to the error message what the user can do about it. */
+static void advise(const char *what) {
+    char message[FRX_MESSAGE_SIZE];
+    snprintf(message, sizeof message, "%.*s; %s", FRX_MESSAGE_SIZE - 120, frx_error_message(), what);
+    frx_error_set(message);
+}
+
 static enum frx_status create_trajectory(const struct frx_session *session, int overwrite,
                                          struct frx_trajectory **trajectory) {
     char *config = config_text(&session->config);
@@ -43,12 +50,7 @@ static enum frx_status create_trajectory(const struct frx_session *session, int 
     if (status == FRX_OK)
         status = frx_trajectory_create(session->comm->mpi, session->config.output, &options, trajectory);
     free(config);
-    if (status == FRX_ERR_EXISTS) {
-        char message[FRX_MESSAGE_SIZE];
-        snprintf(message, sizeof message, "%.*s; choose another output, or replace it with --overwrite",
-                 FRX_MESSAGE_SIZE - 80, frx_error_message());
-        frx_error_set(message);
-    }
+    if (status == FRX_ERR_EXISTS) advise("choose another output, or replace it with --overwrite");
     return status;
 }
 
@@ -66,6 +68,7 @@ static enum frx_status run_and_report(struct frx_run *run, enum frx_progress_mod
     frx_progress_start(session, mode, &progress);
     run->progress = &progress;
     enum frx_status status = frx_run_loop(run);
+    if (status == FRX_ERR_DIVERGED) advise("try a smaller dt, or other starting structures");
     const double seconds = frx_progress_seconds(&progress);
     frx_progress_clear(&progress);
     if (!run->exchange) frx_tally_reduce(session->comm, run->tally); /* each rank counted its own */

@@ -97,7 +97,7 @@ CASES = {
         chain_with_network,
         ["dt=0.1", "temperatures=[280, 310, 90000]"],
         DIVERGED,
-        ["K", "step", "bead"],
+        ["K", "step", "bead", "try a smaller dt"],
     ),
 }
 
