@@ -8,22 +8,22 @@
  * energy. So every operand is the sum of two halves, high and low, and a product is three tensor-core
  * products (high high, high low, low high): 22 bits, as good as float here.
  *
- * Parallel mapping: a block of 8 warps owns 64 rows from start to end; a warp computes 16 columns at a time
+ * Parallel mapping: a block of 8 warps owns 48 rows from start to end; a warp computes 16 columns at a time
  * of all of them. Activations are in shared memory; weights come in operand order from global memory (L2,
- * L1), 16 bytes per lane, and each is used for four row tiles: what limits these kernels is reading weights.
+ * L1), 16 bytes per lane, and each is used for three row tiles.
  * A row's result depends on that row only. Shared memory: two activations of 32 rows, high and low, padded by
  * 8 halves against bank conflicts. */
 #include "device.h"
 #include "mixed.h"
 #include "mma.cuh"
 
-enum { dense_warps = 8, block_rows = 64, row_tiles = block_rows / 16 };
+enum { dense_warps = 8, block_rows = 48, row_tiles = block_rows / 16 };
 
 static __host__ __device__ __forceinline__ int padded(int width) {
     return width + 8;
 }
 
-/* Activations of the block's rows as high + low, each [64][padded(width)]. */
+/* Activations of the block's rows as high + low, each [48][padded(width)]. */
 struct activation {
     half *high, *low;
     int stride;
@@ -49,44 +49,61 @@ static __device__ __forceinline__ void put(const struct activation &a, int row, 
     *(half2 *)(a.low + row * a.stride + column) = __floats2half2_rn(v0 - rounded.x, v1 - rounded.y);
 }
 
-/* For every element (row, column) and (row, column + 1) of in W: epilogue(row in 0..63, column, v0, v1).
- * Exact: three products of halves; otherwise high times high alone. */
-template <bool exact, typename epilogue_type>
+/* For every element (row, column) and (row, column + 1) of in W: epilogue(row in 0..47, column, v0, v1, p)
+ * with p = prefetch(row, column), a pair of numbers that is fetched from global memory before the products so
+ * that nobody waits for it after. Exact: three products of halves; otherwise high times high alone. */
+template <bool exact, typename prefetch_type, typename epilogue_type>
 static __device__ __forceinline__ void product(const struct activation &in, int n_in, int n_out,
-                                               const uint4 *weight, epilogue_type epilogue) {
+                                               const uint4 *weight, prefetch_type prefetch,
+                                               epilogue_type epilogue) {
     const int lane = threadIdx.x & 31, n_step = n_in / 16, n_pair = n_out / 16;
     const int place = (lane & 15) * in.stride + 8 * (lane >> 4);
     const uint32_t high = shared_address(in.high + place), low = shared_address(in.low + place);
     const uint32_t next_tile = 2 * 16 * in.stride; /* bytes */
     for (int pair = threadIdx.x >> 5; pair < n_pair; pair += dense_warps) {
         float d[row_tiles][2][4] = {}; /* row tile, column tile */
+        float2 ahead[row_tiles][2][2];
+        const auto each = [&](auto action) {
+#pragma unroll
+            for (int t = 0; t < row_tiles; t++)
+#pragma unroll
+                for (int c = 0; c < 2; c++)
+#pragma unroll
+                    for (int h = 0; h < 2; h++)
+                        action(16 * t + (lane >> 2) + 8 * h, pair * 16 + c * 8 + (lane & 3) * 2,
+                               ahead[t][c][h], d[t][c][2 * h], d[t][c][2 * h + 1]);
+        };
+        each([&](int row, int column, float2 &p, float, float) { p = prefetch(row, column); });
         const uint4 *w = weight + (size_t)pair * n_step * 64 + lane;
 #pragma unroll 2
         for (int step = 0; step < n_step; step++) {
             const uint4 w_high = __ldg(w + step * 64), w_low = exact ? __ldg(w + step * 64 + 32) : w_high;
+            uint32_t a_high[row_tiles][4], a_low[row_tiles][4];
 #pragma unroll
             for (int t = 0; t < row_tiles; t++) {
-                uint32_t a_high[4], a_low[4];
-                ldmatrix_x4(a_high, high + t * next_tile + step * 32);
-                if (exact) {
-                    ldmatrix_x4(a_low, low + t * next_tile + step * 32);
-                    mma_16x8x16(d[t][0], a_low, w_high.x, w_high.y);
-                    mma_16x8x16(d[t][1], a_low, w_high.z, w_high.w);
-                    mma_16x8x16(d[t][0], a_high, w_low.x, w_low.y);
-                    mma_16x8x16(d[t][1], a_high, w_low.z, w_low.w);
+                ldmatrix_x4(a_high[t], high + t * next_tile + step * 32);
+                if (exact) ldmatrix_x4(a_low[t], low + t * next_tile + step * 32);
+            }
+            /* small terms first, and neighbouring products on different sums */
+            if (exact) {
+#pragma unroll
+                for (int t = 0; t < row_tiles; t++) {
+                    mma_16x8x16(d[t][0], a_low[t], w_high.x, w_high.y);
+                    mma_16x8x16(d[t][1], a_low[t], w_high.z, w_high.w);
                 }
-                mma_16x8x16(d[t][0], a_high, w_high.x, w_high.y);
-                mma_16x8x16(d[t][1], a_high, w_high.z, w_high.w);
+#pragma unroll
+                for (int t = 0; t < row_tiles; t++) {
+                    mma_16x8x16(d[t][0], a_high[t], w_low.x, w_low.y);
+                    mma_16x8x16(d[t][1], a_high[t], w_low.z, w_low.w);
+                }
+            }
+#pragma unroll
+            for (int t = 0; t < row_tiles; t++) {
+                mma_16x8x16(d[t][0], a_high[t], w_high.x, w_high.y);
+                mma_16x8x16(d[t][1], a_high[t], w_high.z, w_high.w);
             }
         }
-#pragma unroll
-        for (int t = 0; t < row_tiles; t++)
-#pragma unroll
-            for (int c = 0; c < 2; c++) {
-                const int row = 16 * t + (lane >> 2), column = pair * 16 + c * 8 + (lane & 3) * 2;
-                epilogue(row, column, d[t][c][0], d[t][c][1]);
-                epilogue(row + 8, column, d[t][c][2], d[t][c][3]);
-            }
+        each([&](int row, int column, float2 p, float v0, float v1) { epilogue(row, column, v0, v1, p); });
     }
     __syncthreads();
 }
@@ -104,8 +121,13 @@ static __device__ __forceinline__ void stage_rows(const struct activation &a, co
     __syncthreads();
 }
 
+/* No prefetch. */
+static __device__ __forceinline__ float2 nothing(int, int) {
+    return make_float2(0, 0);
+}
+
 static __device__ __forceinline__ float2 bias_at(const float *bias, int column) {
-    return *(const float2 *)(bias + column);
+    return __ldg((const float2 *)(bias + column));
 }
 
 static __global__ void __launch_bounds__(32 * dense_warps, 3)
@@ -116,26 +138,33 @@ static __global__ void __launch_bounds__(32 * dense_warps, 3)
     const struct activation m = activation_at(shared, F), z = activation_at(other, H),
                             x = activation_at(shared, H);
     stage_rows(m, a.m, first, a.n_row, F);
-    product<true>(m, F, H, a.lin2.weight, [&](int row, int c, float v0, float v1) {
-        const float2 b = bias_at(a.lin2.bias, c);
-        const float t0 = tanh_fast(v0 + b.x), t1 = tanh_fast(v1 + b.y);
-        put(z, row, c, t0, t1);
-        if (first + row < a.n_row)
-            *(half2 *)(a.slope + (size_t)(first + row) * H + c) = __floats2half2_rn(1 - t0 * t0, 1 - t1 * t1);
-    });
-    product<true>(z, H, H, a.lin.weight, [&](int row, int c, float v0, float v1) {
-        if (first + row >= a.n_row) return;
-        const float2 b = bias_at(a.lin.bias, c);
-        float2 *place = (float2 *)(a.x + (size_t)(first + row) * H + c);
-        const float2 old =
-            a.embedding ? *(const float2 *)(a.embedding + (size_t)a.type[(first + row) % a.n_bead] * H + c)
-                        : *place;
-        const float2 sum = make_float2(old.x + v0 + b.x, old.y + v1 + b.y);
-        *place = sum;
-        put(x, row, c, sum.x, sum.y);
-    });
+    product<true>(
+        m, F, H, a.lin2.weight, [&](int, int c) { return bias_at(a.lin2.bias, c); },
+        [&](int row, int c, float v0, float v1, float2 bias) {
+            const float t0 = tanh_fast(v0 + bias.x), t1 = tanh_fast(v1 + bias.y);
+            put(z, row, c, t0, t1);
+            if (first + row < a.n_row)
+                *(half2 *)(a.slope + (size_t)(first + row) * H + c) =
+                    __floats2half2_rn(1 - t0 * t0, 1 - t1 * t1);
+        });
+    product<true>(
+        z, H, H, a.lin.weight,
+        [&](int row, int c) {
+            const int at = min(first + row, a.n_row - 1);
+            const float2 b = bias_at(a.lin.bias, c),
+                         old = a.embedding
+                                   ? __ldg((const float2 *)(a.embedding +
+                                                            (size_t)__ldg(a.type + at % a.n_bead) * H + c))
+                                   : *(const float2 *)(a.x + (size_t)at * H + c);
+            return make_float2(old.x + b.x, old.y + b.y);
+        },
+        [&](int row, int c, float v0, float v1, float2 old) {
+            put(x, row, c, old.x + v0, old.y + v1);
+            if (first + row < a.n_row)
+                *(float2 *)(a.x + (size_t)(first + row) * H + c) = make_float2(old.x + v0, old.y + v1);
+        });
     if (!a.h) return;
-    product<true>(x, H, F, a.next_lin1.weight, [&](int row, int c, float v0, float v1) {
+    product<true>(x, H, F, a.next_lin1.weight, nothing, [&](int row, int c, float v0, float v1, float2) {
         if (first + row < a.n_row)
             *(half2 *)(a.h + (size_t)(first + row) * F + c) = __floats2half2_rn(v0, v1);
     });
@@ -150,22 +179,28 @@ static __global__ void __launch_bounds__(32 * dense_warps, 3)
                             y = activation_at(other, H);
     if (a.dh) {
         stage_rows(dh, a.dh, first, a.n_row, F);
-        product<false>(dh, F, H, a.next_lin1.transposed, [&](int row, int c, float v0, float v1) {
-            if (first + row >= a.n_row) return;
-            float2 *place = (float2 *)(a.gx + (size_t)(first + row) * H + c);
-            const float2 sum = make_float2(place->x + v0, place->y + v1);
-            *place = sum;
-            put(gx, row, c, sum.x, sum.y);
-        });
+        product<false>(
+            dh, F, H, a.next_lin1.transposed,
+            [&](int row, int c) {
+                return *(const float2 *)(a.gx + (size_t)min(first + row, a.n_row - 1) * H + c);
+            },
+            [&](int row, int c, float v0, float v1, float2 old) {
+                put(gx, row, c, old.x + v0, old.y + v1);
+                if (first + row < a.n_row)
+                    *(float2 *)(a.gx + (size_t)(first + row) * H + c) = make_float2(old.x + v0, old.y + v1);
+            });
     } else {
         stage_rows(gx, a.gx, first, a.n_row, H);
     }
-    product<false>(gx, H, H, a.lin.transposed, [&](int row, int c, float v0, float v1) {
-        const int at = min(first + row, a.n_row - 1);
-        const float2 s = __half22float2(*(const half2 *)(a.slope + (size_t)at * H + c));
-        put(y, row, c, v0 * s.x, v1 * s.y);
-    });
-    product<false>(y, H, F, a.lin2.transposed, [&](int row, int c, float v0, float v1) {
+    product<false>(
+        gx, H, H, a.lin.transposed,
+        [&](int row, int c) {
+            return __half22float2(*(const half2 *)(a.slope + (size_t)min(first + row, a.n_row - 1) * H + c));
+        },
+        [&](int row, int c, float v0, float v1, float2 slope) {
+            put(y, row, c, v0 * slope.x, v1 * slope.y);
+        });
+    product<false>(y, H, F, a.lin2.transposed, nothing, [&](int row, int c, float v0, float v1, float2) {
         if (first + row < a.n_row)
             *(half2 *)(a.g + (size_t)(first + row) * F + c) = __floats2half2_rn(v0, v1);
     });
@@ -207,13 +242,14 @@ static __global__ void __launch_bounds__(32 * dense_warps) output_kernel(const s
         const bool last = k == a.n_layer - 1;
         const struct activation out = activation_at(next, n_out),
                                 slope = activation_at(next + activation_halves(n_out), n_out);
-        product<true>(in, width, n_out, a.layer[k].weight, [&](int row, int c, float v0, float v1) {
-            const float2 b = bias_at(a.layer[k].bias, c);
-            const float2 v = last ? *(const float2 *)(a.last_weight + c) : make_float2(1, 1);
-            const float t0 = tanh_fast(v0 + b.x), t1 = tanh_fast(v1 + b.y), s = last ? seed : 1.0f;
-            put(out, row, c, t0, t1);
-            put(slope, row, c, s * v.x * (1 - t0 * t0), s * v.y * (1 - t1 * t1));
-        });
+        product<true>(
+            in, width, n_out, a.layer[k].weight, [&](int, int c) { return bias_at(a.layer[k].bias, c); },
+            [&](int row, int c, float v0, float v1, float2 bias) {
+                const float2 v = last ? __ldg((const float2 *)(a.last_weight + c)) : make_float2(1, 1);
+                const float t0 = tanh_fast(v0 + bias.x), t1 = tanh_fast(v1 + bias.y), s = last ? seed : 1.0f;
+                put(out, row, c, t0, t1);
+                put(slope, row, c, s * v.x * (1 - t0 * t0), s * v.y * (1 - t1 * t1));
+            });
         in = out;
         width = n_out;
         next += 2 * activation_halves(n_out);
@@ -231,8 +267,8 @@ static __global__ void __launch_bounds__(32 * dense_warps) output_kernel(const s
         half *next_below = next - activation_halves(width) - activation_halves(below);
         const struct activation gradient = activation_at(next, width),
                                 slope = activation_at(next_below, below);
-        product<false>(gradient, width, below, a.layer[k].transposed,
-                       [&](int row, int c, float v0, float v1) {
+        product<false>(gradient, width, below, a.layer[k].transposed, nothing,
+                       [&](int row, int c, float v0, float v1, float2) {
                            if (k > 0) {
                                const int at = row * slope.stride + c;
                                const float2 high = __half22float2(*(half2 *)(slope.high + at)),

@@ -100,21 +100,39 @@ struct slope_args {
 
 /* ---- messages ---- */
 
-/* Spline weights of 16 edges as operand A. Lane l and l + 16 serve edge l % 16: the first places weights 0
- * and 1, the second 2 and 3; everything else is zero. */
-static __device__ __forceinline__ void weights_operand(half *stage, int lane, float u, uint32_t a[4]) {
-    const int edge = lane & 15, interval = min((int)u, FRX_TILE_INTERVAL - 1);
+/* Spline weights of 16 edges, put where ldmatrix finds operand A. Lane l and l + 16 serve edge l % 16: the
+ * first places weights 0 and 1, the second 2 and 3; everything else is zero. The caller synchronises the warp
+ * before reading. */
+static __device__ __forceinline__ void stage_weights(half *stage, int lane, float u) {
+    const int interval = min((int)u, FRX_TILE_INTERVAL - 1);
     const float t = u - (float)interval, p = lane < 16 ? t : 1.0f - t; /* weights 3, 2 mirror 0, 1 */
     const float outer = (1.0f - p) * (1.0f - p) * (1.0f - p) * (1.0f / 6.0f);
     const float inner = (0.5f * p - 1.0f) * p * p + 2.0f / 3.0f;
     *(uint4 *)(stage + (lane >> 1) * stage_stride + (lane & 1) * 8) = make_uint4(0, 0, 0, 0);
     __syncwarp();
-    half *place = stage + edge * stage_stride + interval;
+    half *place = stage + (lane & 15) * stage_stride + interval;
     place[lane < 16 ? 0 : 3] = __float2half(outer);
     place[lane < 16 ? 1 : 2] = __float2half(inner);
-    __syncwarp();
-    ldmatrix_x4_trans(
-        a, shared_address(stage + ((lane & 7) + 8 * (lane >> 4)) * stage_stride + 8 * ((lane >> 3) & 1)));
+}
+
+/* G (+)= weights times gathered features; y: this lane's address for ldmatrix. The next features are on their
+ * way while the present ones are multiplied. */
+template <int C, bool fresh>
+static __device__ __forceinline__ void multiply(const uint32_t weights[4], uint32_t y, float (&g)[C / 8][4]) {
+    uint32_t b[2][4];
+    ldmatrix_x4_trans(b[0], y);
+#pragma unroll
+    for (int n = 0; n < C / 8; n += 2) {
+        const int now = (n / 2) & 1;
+        if (n + 2 < C / 8) ldmatrix_x4_trans(b[now ^ 1], y + (n + 2) * 16);
+        if (fresh) {
+            mma_16x8x16_from_zero(g[n], weights, b[now][0], b[now][1]);
+            mma_16x8x16_from_zero(g[n + 1], weights, b[now][2], b[now][3]);
+        } else {
+            mma_16x8x16(g[n], weights, b[now][0], b[now][1]);
+            mma_16x8x16(g[n + 1], weights, b[now][2], b[now][3]);
+        }
+    }
 }
 
 /* acc_c += sum_k T[k][c] G[k][c] over this lane's two knots. */
@@ -174,6 +192,8 @@ static __global__ void __launch_bounds__(512, 1) message_kernel(const struct mes
     const struct block_memory memory = block_memory_of(shared, n_bead, C, n_tile);
     load_table(memory.table, a.table + (size_t)slice_index * n_tile * 16 * C, n_tile * 16 * C);
     const int column = (lane >> 4) * 8; /* this lane's 8 channels in an ldmatrix of 16 */
+    const uint32_t stage_place =
+        shared_address(memory.stage + ((lane & 7) + 8 * (lane >> 4)) * stage_stride + 8 * ((lane >> 3) & 1));
 
     for_rows_of_block<C>(a.pass, slice_index, memory.y, &next_row, [&](int row) {
         const float *coordinate = a.pass.list.coordinate + (size_t)row * a.pass.list.capacity;
@@ -181,44 +201,38 @@ static __global__ void __launch_bounds__(512, 1) message_kernel(const struct mes
         const int ends = lane < n_tile ? a.pass.list.tile_end[(size_t)row * FRX_TILE_MAX + lane] : 0;
         const int n_group = __shfl_sync(0xffffffffu, ends, n_tile - 1);
         float g[C / 8][4], acc[C / 8][2] = {};
-        bool fresh = true; /* no edge of this tile yet: G starts from zero */
         float u = 0;
         int j = 0;
-        if (n_group) {
-            u = coordinate[lane & 15];
-            j = neighbour[lane & 15];
-        }
+        const auto fetch = [&](int group) {
+            if (group >= n_group) return;
+            u = coordinate[16 * group + (lane & 15)];
+            j = neighbour[16 * group + (lane & 15)];
+        };
+        /* While a group is multiplied, the weights of the next are placed and the list entries of the one
+         * after that are fetched. */
+        fetch(0);
+        stage_weights(memory.stage, lane, u);
+        uint32_t y = shared_address(memory.y + j * row_stride(C) + column);
+        fetch(1);
         int tile = 0, end = __shfl_sync(0xffffffffu, ends, 0);
+        bool fresh = true; /* no edge of this tile yet: G starts from zero */
         for (int group = 0; group < n_group; group++) {
             while (group == end) end = __shfl_sync(0xffffffffu, ends, ++tile); /* empty tiles */
-            const float u_now = u;
-            const uint32_t y = shared_address(memory.y + j * row_stride(C) + column);
-            if (group + 1 < n_group) { /* fetch the next group while this one is worked on */
-                u = coordinate[16 * (group + 1) + (lane & 15)];
-                j = neighbour[16 * (group + 1) + (lane & 15)];
-            }
             uint32_t weights[4];
-            weights_operand(memory.stage + (group & 1) * 16 * stage_stride, lane, u_now, weights);
-            if (fresh) {
-#pragma unroll
-                for (int n = 0; n < C / 8; n += 2) {
-                    uint32_t b[4];
-                    ldmatrix_x4_trans(b, y + n * 16);
-                    mma_16x8x16_from_zero(g[n], weights, b[0], b[1]);
-                    mma_16x8x16_from_zero(g[n + 1], weights, b[2], b[3]);
-                }
-            } else {
-#pragma unroll
-                for (int n = 0; n < C / 8; n += 2) {
-                    uint32_t b[4];
-                    ldmatrix_x4_trans(b, y + n * 16);
-                    mma_16x8x16(g[n], weights, b[0], b[1]);
-                    mma_16x8x16(g[n + 1], weights, b[2], b[3]);
-                }
-            }
+            __syncwarp();
+            ldmatrix_x4_trans(weights, stage_place + (group & 1) * 2 * 16 * stage_stride);
+            const uint32_t y_now = y;
+            stage_weights(memory.stage + ((group + 1) & 1) * 16 * stage_stride, lane, u);
+            y = shared_address(memory.y + j * row_stride(C) + column);
+            fetch(group + 2);
+            if (fresh)
+                multiply<C, true>(weights, y_now, g);
+            else
+                multiply<C, false>(weights, y_now, g);
             fresh = group + 1 == end;
             if (fresh) flush_tile<C>(memory.table + tile * 16 * C, lane, g, acc);
         }
+        __syncwarp();
         store_message<C>(acc, lane, a.scale + slice_index * C,
                          a.out + (size_t)row * a.pass.n_filter + slice_index * C);
     });
@@ -293,12 +307,13 @@ template <int C> static __global__ void __launch_bounds__(512, 1) slope_kernel(c
                 j_result = neighbour[16 * (group + 1) + result_edge];
             }
             float s[2][2][4] = {}; /* two chains per column tile: shorter waits */
+            uint32_t b[2][4];
+            ldmatrix_x4(b[0], h);
 #pragma unroll
             for (int k = 0; k < C / 16; k++) {
-                uint32_t b[4];
-                ldmatrix_x4(b, h + k * 32);
-                mma_16x8x16(s[k & 1][0], product[k], b[0], b[1]);
-                mma_16x8x16(s[k & 1][1], product[k], b[2], b[3]);
+                if (k + 1 < C / 16) ldmatrix_x4(b[(k + 1) & 1], h + (k + 1) * 32);
+                mma_16x8x16(s[k & 1][0], product[k], b[k & 1][0], b[k & 1][1]);
+                mma_16x8x16(s[k & 1][1], product[k], b[k & 1][2], b[k & 1][3]);
             }
 #pragma unroll
             for (int n = 0; n < 2; n++)
