@@ -86,12 +86,9 @@ static enum frx_status write_content(hid_t file, const struct frx_frames *frames
 }
 
 static enum frx_status write_file(const char *path, const struct frx_frames *frames, const char *generator) {
-    frx_hdf5_quiet();
-    const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-    FRX_HDF5_TRY(file, FRX_ERR_IO, "cannot create %s", path);
-    const enum frx_status status = write_content(file, frames, generator);
-    if (H5Fclose(file) < 0 && status == FRX_OK) return FRX_HDF5_FAIL(FRX_ERR_IO, "cannot write %s", path);
-    return status;
+    hid_t file;
+    FRX_TRY(frx_hdf5_make(path, &file));
+    return frx_hdf5_save(path, file, write_content(file, frames, generator));
 }
 
 enum frx_status frx_frames_write(const char *path, const struct frx_frames *frames, const char *generator,

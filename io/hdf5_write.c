@@ -1,6 +1,55 @@
 #include "hdf5_write.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- whole files ---- */
+
+#define GROWTH (64 << 10) /* of a file in memory */
+
+enum frx_status frx_hdf5_make(const char *path, hid_t *file) {
+    frx_hdf5_quiet();
+    FRX_HID access = H5Pcreate(H5P_FILE_ACCESS);
+    FRX_HDF5_TRY(H5Pset_fapl_core(access, GROWTH, 0), FRX_ERR_IO, "cannot create %s", path);
+    *file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    FRX_HDF5_TRY(*file, FRX_ERR_IO, "cannot create %s", path);
+    return FRX_OK;
+}
+
+static enum frx_status write_bytes(const char *path, const char *bytes, size_t n) {
+    const int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (file < 0) return FRX_FAIL(FRX_ERR_IO, "cannot create %s: %s", path, strerror(errno));
+    int reason = 0;
+    while (n > 0 && reason == 0) {
+        const ssize_t part = write(file, bytes, n);
+        if (part < 0 && errno != EINTR) reason = errno;
+        if (part > 0) bytes += part, n -= (size_t)part;
+    }
+    if (close(file) != 0 && reason == 0) reason = errno;
+    if (reason == 0) return FRX_OK;
+    unlink(path);
+    return FRX_FAIL(FRX_ERR_IO, "cannot write %s: %s", path, strerror(reason));
+}
+
+static enum frx_status write_image(const char *path, hid_t file) {
+    char **image = NULL; /* the driver's handle is the address of its buffer */
+    FRX_HDF5_TRY(H5Fflush(file, H5F_SCOPE_LOCAL), FRX_ERR_IO, "cannot make %s", path);
+    const ssize_t n = H5Fget_file_image(file, NULL, 0);
+    if (n < 0 || H5Fget_vfd_handle(file, H5P_DEFAULT, (void **)&image) < 0)
+        return FRX_HDF5_FAIL(FRX_ERR_IO, "cannot make %s", path);
+    return write_bytes(path, *image, (size_t)n);
+}
+
+enum frx_status frx_hdf5_save(const char *path, hid_t file, enum frx_status made) {
+    const enum frx_status status = made == FRX_OK ? write_image(path, file) : made;
+    H5Fclose(file);
+    return status;
+}
+
+/* ---- parts of files ---- */
 
 enum frx_status frx_hdf5_create_group(hid_t parent, const char *name, hid_t *group) {
     char place[FRX_PLACE_SIZE];

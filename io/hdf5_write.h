@@ -1,5 +1,5 @@
-/* Private to io/: writing small things in one call. Errors: FRX_ERR_IO naming file, member and reason.
- * All functions are Local. */
+/* Private to io/: making whole files, and writing small things in one call. Errors: FRX_ERR_IO naming file,
+ * member and reason. All functions are Local. */
 #ifndef FRX_IO_HDF5_WRITE_H
 #define FRX_IO_HDF5_WRITE_H
 
@@ -7,6 +7,13 @@
 #include "system.h"
 
 #include <stdint.h>
+
+/* Files are made in memory, then written in one piece: HDF5 1.10 does not survive a failed write, it leaves
+ * an object that it can neither close nor forget and crashes at the end of the program. `path` is for
+ * messages. frx_hdf5_save writes and closes the file made; if `made` is a failure it closes only, and returns
+ * it. */
+FRX_CHECKED enum frx_status frx_hdf5_make(const char *path, hid_t *file);
+FRX_CHECKED enum frx_status frx_hdf5_save(const char *path, hid_t file, enum frx_status made);
 
 /* Create a group. */
 FRX_CHECKED enum frx_status frx_hdf5_create_group(hid_t parent, const char *name, hid_t *group);

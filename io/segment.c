@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* Metadata reaches the disk in flushes only, as long as less than this piles up between two of them. */
@@ -60,20 +61,30 @@ enum frx_status frx_segment_close(struct frx_segment *segment) {
     return status;
 }
 
-enum frx_status frx_segment_reserve(const struct frx_segment *segment, int64_t n_frame, int64_t n_exchange) {
-    const int file = open(segment->path, O_WRONLY | O_CLOEXEC);
-    struct stat now;
-    if (file < 0 || fstat(file, &now) != 0) {
-        const int reason = errno;
-        if (file >= 0) close(file);
-        return FRX_FAIL(FRX_ERR_IO, "cannot write %s: %s", segment->path, strerror(reason));
+/* 0 or the reason why [from, end) of the file cannot be filled later. Where space cannot be reserved, at
+ * least ask how much there is. */
+static int reserve_space(int file, int64_t from, int64_t end) {
+    struct statvfs disk;
+    while (end > from && fallocate(file, 0, from, end - from) != 0) {
+        if (errno == EINTR) continue;
+        if (errno != EOPNOTSUPP && errno != ENOSYS) return errno;
+        if (fstatvfs(file, &disk) != 0) return 0;
+        return (double)disk.f_bavail * (double)disk.f_frsize < (double)(end - from) ? ENOSPC : 0;
     }
+    return 0;
+}
+
+enum frx_status frx_segment_reserve(const struct frx_segment *segment, int64_t n_frame, int64_t n_exchange) {
     const int64_t end = segment->skeleton_size + frx_segment_size(&segment->shape, n_frame, n_exchange);
+    const int file = open(segment->path, O_WRONLY | O_CLOEXEC);
+    struct stat now = {0};
     int reason = 0;
-    while (end > now.st_size && fallocate(file, 0, now.st_size, end - now.st_size) != 0)
-        if ((reason = errno) != EINTR) break;
-    close(file);
-    if (reason == 0 || reason == EINTR || reason == EOPNOTSUPP || reason == ENOSYS) return FRX_OK;
+    if (file < 0 || fstat(file, &now) != 0)
+        reason = errno;
+    else
+        reason = reserve_space(file, now.st_size, end);
+    if (file >= 0) close(file);
+    if (reason == 0) return FRX_OK;
     return FRX_FAIL(FRX_ERR_IO, "cannot extend %s by %.3g MiB: %s", segment->path,
                     (double)(end - now.st_size) / (1 << 20), strerror(reason));
 }
@@ -108,7 +119,7 @@ static enum frx_status write_slab(struct frx_segment *segment, enum frx_column c
     if (H5Sselect_hyperslab(file_space, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
         H5Dwrite(segment->column[column], frx_column_type(column), memory_space, file_space, H5P_DEFAULT,
                  values) < 0)
-        return FRX_HDF5_FAIL(FRX_ERR_IO, "cannot write %s: /%s/%s", segment->path,
+        return FRX_HDF5_FAIL(FRX_ERR_IO, "cannot write %s: /%s/%s (is the disk full?)", segment->path,
                              frx_column_table[column].group, frx_column_table[column].name);
     return FRX_OK;
 }

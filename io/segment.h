@@ -20,8 +20,9 @@ FRX_CHECKED enum frx_status frx_segment_open(MPI_Comm comm, const char *path,
 FRX_CHECKED enum frx_status frx_segment_close(struct frx_segment *segment);
 
 /* Ask the file system for the space that growing to so many rows will take, so that a full disk is noticed
- * before HDF5 is half way through a collective operation, from which it does not recover. Where the file
- * system cannot reserve, nothing happens. Local, by one rank. */
+ * before HDF5 is half way through a collective operation: when metadata cannot be written on one rank,
+ * HDF5 1.10 leaves the others waiting for ever. Where the file system cannot reserve, the free space is
+ * compared. Local, by one rank. */
 FRX_CHECKED enum frx_status frx_segment_reserve(const struct frx_segment *segment, int64_t n_frame,
                                                 int64_t n_exchange);
 

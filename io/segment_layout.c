@@ -85,7 +85,7 @@ int64_t frx_segment_size(const struct frx_segment_shape *shape, int64_t n_frame,
     for (int c = 0; c < FRX_N_COLUMN; c++)
         n_byte += column_size(shape, (enum frx_column)c, n_frame, n_exchange);
     const int64_t n_chunk = n_frame / shape->frame_chunk + 1;
-    return n_byte + (INT64_C(64) << 10) + n_chunk * shape->n_place * 128; /* metadata: chunks are indexed */
+    return n_byte + (INT64_C(64) << 10) + n_chunk * shape->n_place * 192; /* metadata: chunks are indexed */
 }
 
 /* Dimensions of a column with n_row rows; returns the rank. Dimension 0 is the row. */
@@ -179,10 +179,7 @@ static enum frx_status write_skeleton(hid_t file, const struct frx_segment_shape
 
 enum frx_status frx_segment_create(const char *path, const struct frx_segment_shape *shape,
                                    const struct frx_trajectory_options *options) {
-    frx_hdf5_quiet();
-    const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-    FRX_HDF5_TRY(file, FRX_ERR_IO, "cannot create %s", path);
-    const enum frx_status status = write_skeleton(file, shape, options);
-    if (H5Fclose(file) < 0 && status == FRX_OK) return FRX_HDF5_FAIL(FRX_ERR_IO, "cannot write %s", path);
-    return status;
+    hid_t file;
+    FRX_TRY(frx_hdf5_make(path, &file));
+    return frx_hdf5_save(path, file, write_skeleton(file, shape, options));
 }

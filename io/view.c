@@ -187,12 +187,9 @@ enum frx_status frx_view_create(const char *path, const char *segment_name,
                                 const struct frx_segment_shape *shape,
                                 const struct frx_trajectory_options *options, int place,
                                 const char *topology) {
-    frx_hdf5_quiet();
-    const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-    FRX_HDF5_TRY(file, FRX_ERR_IO, "cannot create %s", path);
-    const enum frx_status status = write_view(file, segment_name, shape, options, place, topology);
-    if (H5Fclose(file) < 0 && status == FRX_OK) return FRX_HDF5_FAIL(FRX_ERR_IO, "cannot write %s", path);
-    return status;
+    hid_t file;
+    FRX_TRY(frx_hdf5_make(path, &file));
+    return frx_hdf5_save(path, file, write_view(file, segment_name, shape, options, place, topology));
 }
 
 static int n_digit(int largest) {
