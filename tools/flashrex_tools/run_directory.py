@@ -1,0 +1,45 @@
+"""Reading what a run wrote (docs/formats.md, "Run directory")."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+
+@dataclass
+class Run:
+    """Committed frames by temperature, coldest first; several ladders lie side by side."""
+
+    temperatures: np.ndarray  # [n_place] K
+    time: np.ndarray  # [n_frame] ps
+    positions: np.ndarray  # [n_frame][n_place][n_bead][3] Angstrom
+    replica: np.ndarray  # [n_frame][n_place] which replica was there
+    first_structure: np.ndarray  # [n_bead][3] Angstrom, of the system file
+
+
+def read_run(directory):
+    """All segments of a run directory, one after the other."""
+    directory = Path(directory)
+    paths = sorted(directory.glob("segment_*.h5"))
+    if not paths:
+        raise FileNotFoundError(f"{directory}: no run here (no segment_0001.h5)")
+    columns = {"time": [], "position": [], "identity": []}
+    for path in paths:
+        with h5py.File(path, "r") as file:
+            n_frame = int(file["committed"][0])
+            for name, pieces in columns.items():
+                pieces.append(file["frames"][name][:n_frame])
+            temperatures = np.tile(file["run/temperature"][:], int(file["run"].attrs["n_ladder"]))
+    return Run(
+        temperatures,
+        np.concatenate(columns["time"]),
+        np.concatenate(columns["position"]).astype(np.float64),
+        np.concatenate(columns["identity"]).astype(np.int64),
+        _positions_of_pdb(directory / "system.pdb"),
+    )
+
+
+def _positions_of_pdb(path):
+    rows = [line for line in path.read_text().splitlines() if line.startswith(("ATOM", "HETATM"))]
+    return np.array([[float(row[c : c + 8]) for c in (30, 38, 46)] for row in rows])
