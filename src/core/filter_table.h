@@ -63,27 +63,42 @@ struct frx_filter_table {
     double error_value, error_slope; /* largest deviations from the network between knots */
 };
 
-/* The first of the four rows that serve distance r, and their weights for value and slope (1/Angstrom).
- * r_lo <= r < r_hi; a distance rounded just outside is fine. Local; host and device. */
-static inline FRX_HOST_DEVICE int frx_filter_locate(const struct frx_filter_grid *grid, float r, float w[4],
-                                                    float dw[4]) {
+/* Where distance r lies: the first of the four rows that serve it, the fraction t in [0, 1] of its interval,
+ * and the number of intervals per Angstrom there. r_lo <= r < r_hi; a distance rounded just outside is fine.
+ * Local; host and device. */
+static inline FRX_HOST_DEVICE int frx_filter_place(const struct frx_filter_grid *grid, float r, float *t,
+                                                   float *density) {
     int s = 0;
     while (s + 1 < grid->n_segment && r >= grid->segment[s + 1].r_start) s++;
     const struct frx_filter_segment *segment = &grid->segment[s];
-    float u = (r - segment->r_start) * segment->density;
+    const float u = (r - segment->r_start) * segment->density;
     int k = (int)u;
     k = k < 0 ? 0 : k >= segment->n_interval ? segment->n_interval - 1 : k;
-    const float t = u - (float)k, q = 1.0f - t;
+    *t = u - (float)k;
+    *density = segment->density;
+    return segment->first_row + k;
+}
+
+/* Weights of the four rows for value and slope (1/Angstrom). Local; host and device. */
+static inline FRX_HOST_DEVICE void frx_filter_weights(float t, float density, float w[4], float dw[4]) {
+    const float q = 1.0f - t, half = 0.5f * density;
     w[0] = q * q * q * (1.0f / 6.0f);
     w[1] = ((0.5f * t - 1.0f) * t * t) + 2.0f / 3.0f;
     w[2] = ((0.5f * q - 1.0f) * q * q) + 2.0f / 3.0f;
     w[3] = t * t * t * (1.0f / 6.0f);
-    const float half = 0.5f * segment->density;
     dw[0] = -half * q * q;
     dw[1] = half * t * (3.0f * t - 4.0f);
     dw[2] = -half * q * (3.0f * q - 4.0f);
     dw[3] = half * t * t;
-    return segment->first_row + k;
+}
+
+/* Both at once. */
+static inline FRX_HOST_DEVICE int frx_filter_locate(const struct frx_filter_grid *grid, float r, float w[4],
+                                                    float dw[4]) {
+    float t, density;
+    const int row = frx_filter_place(grid, r, &t, &density);
+    frx_filter_weights(t, density, w, dw);
+    return row;
 }
 
 /* Tabulate the filters of a validated network. Every segment is refined until the deviation from the network
