@@ -1,9 +1,11 @@
-/* Dense layers in float: C = f(A B), for the rows of all beads of all replicas.
+/* Dense layers with the accuracy of float: C = f(A B), for the rows of all beads of all replicas.
  *
  *   A [n_row][n_in], B [n_in][n_out], C [n_row][n_out]; widths are multiples of FRX_CHANNEL_PAD (messages.h)
  *
- * Every element is one sum over n_in in ascending order, rounded after each term, whatever the number of
- * rows: a row's result depends on that row only. */
+ * Tensor cores multiply numbers of 11 bits. Each operand is split into two of them, a = a_hi + a_lo, and
+ *   A B = A_hi B_hi + (A_hi B_lo + A_lo B_hi),
+ * accumulated in float; the product of the low parts, 2^-22 of the whole, is dropped. Every element is summed
+ * in the same order whatever the number of rows: a row's result depends on that row only. */
 #ifndef FRX_KERNELS_DENSE_H
 #define FRX_KERNELS_DENSE_H
 
@@ -20,12 +22,18 @@ enum frx_dense_form {
 struct frx_dense_call {
     enum frx_dense_form form;
     int n_row, n_in, n_out;
-    const float *a, *b;
+    const float *a;
+    const float *b;     /* from frx_dense_pack, [2 n_in n_out] */
     const float *bias;  /* [n_out] or NULL: zero */
     const float *other; /* [other_rows][n_out]; row k of C takes row k % other_rows */
     int other_rows;
     float *c;
 };
+
+/* Split B and put it into the order in which threads read it. b [n_in][n_out], packed [2 n_in n_out], float,
+ * host. Local.
+ */
+void frx_dense_pack(int n_in, int n_out, const float *b, float *packed);
 
 /* Launches on stream. Errors: FRX_ERR_INTERNAL (widths). Local. */
 FRX_CHECKED enum frx_status frx_dense_launch(const struct frx_dense_call *call, cudaStream_t stream);

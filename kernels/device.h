@@ -71,4 +71,39 @@ FRX_CHECKED enum frx_status frx_timer_collect(struct frx_timer *timer);
 const char *frx_stage_name(enum frx_stage stage);
 double frx_timer_seconds(const struct frx_timer *timer, enum frx_stage stage);
 
+#ifdef __CUDACC__
+/* ---- launching ----
+ *
+ * A step is a chain of some thirty short kernels. On architectures that can (90 and up), a kernel launched by
+ * frx_launch starts while the one before it in the stream still runs: what a kernel does before
+ * frx_await_inputs - fetching weights, staging tables - overlaps with its predecessor's end. Every kernel so
+ * launched must call frx_await_inputs before it touches anything that an earlier kernel writes or reads. */
+static __device__ __forceinline__ void frx_await_inputs(void) {
+#if __CUDA_ARCH__ >= 900
+    cudaTriggerProgrammaticLaunchCompletion();
+    cudaGridDependencySynchronize();
+#endif
+}
+
+template <typename... parameters, typename... arguments>
+static enum frx_status frx_launch(const char *what, void (*kernel)(parameters...), dim3 grid, dim3 block,
+                                  size_t shared, cudaStream_t stream, const arguments &...argument) {
+    int device, major;
+    FRX_CUDA(cudaGetDevice(&device));
+    FRX_CUDA(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+    cudaLaunchAttribute early = {};
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared;
+    config.stream = stream;
+    config.attrs = &early;
+    config.numAttrs = major >= 9 ? 1 : 0;
+    return frx_cuda_status(cudaLaunchKernelEx(&config, kernel, (parameters)argument...), what, __FILE__,
+                           __LINE__);
+}
+#endif
+
 #endif

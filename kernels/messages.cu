@@ -17,7 +17,7 @@
 
 #include <stdlib.h>
 
-enum { FORWARD_BLOCK = 1024, BACKWARD_BLOCK = 768, SUM_BLOCK = 128 };
+enum { FORWARD_BLOCK = 1024, BACKWARD_BLOCK = 768, SMALL_BLOCK = 128, SUM_BLOCK = 128, ZERO_ROWS = 4 };
 
 /* ---- device helpers ---- */
 
@@ -36,23 +36,23 @@ static __device__ __forceinline__ float4 mul4(float4 a, float4 b) {
     return make_float4(__fmul_rn(a.x, b.x), __fmul_rn(a.y, b.y), __fmul_rn(a.z, b.z), __fmul_rn(a.w, b.w));
 }
 
-/* One neighbour as the lane that looked at it knows it. A lane without one has zero weights and a valid
- * address. */
+/* One neighbour as the lane that looked at it knows it. A lane without one has a valid address and the zero
+ * rows behind the table. */
 struct edge {
-    float w[4], dw[4];
-    float3 direction; /* (x_i - x_j)/r */
-    int row, j;
+    float t, density;
+    float3 direction;   /* (x_i - x_j)/r */
+    unsigned int place; /* row << 16 | j */
 };
 
 static __device__ __forceinline__ struct edge make_edge(const struct frx_filter_grid &grid, const float *x_r,
                                                         int i, const uint16_t *list, int k, int n) {
     struct edge edge = {};
-    edge.j = i;
+    edge.place = (unsigned int)grid.n_row << 16 | i;
     if (k >= n) return edge;
-    edge.j = list[k];
-    const float3 d = load3(x_r, i) - load3(x_r, edge.j);
+    const int j = list[k];
+    const float3 d = load3(x_r, i) - load3(x_r, j);
     const float r = __fsqrt_rn(dot(d, d));
-    edge.row = frx_filter_locate(&grid, r, edge.w, edge.dw);
+    edge.place = (unsigned int)frx_filter_place(&grid, r, &edge.t, &edge.density) << 16 | j;
     edge.direction = __frcp_rn(r) * d;
     return edge;
 }
@@ -74,7 +74,7 @@ template <int LANES, int STAGED>
 static __device__ __forceinline__ const float *block_table(const struct frx_messages &messages, int l,
                                                            int slice) {
     extern __shared__ float4 shared[];
-    const size_t n = (size_t)messages.grid.n_row * LANES;
+    const size_t n = (size_t)(messages.grid.n_row + ZERO_ROWS) * LANES;
     const float4 *table =
         (const float4 *)messages.table + ((size_t)l * (messages.n_filter / (4 * LANES)) + slice) * n;
     if constexpr (STAGED) {
@@ -97,6 +97,7 @@ static __global__ void __launch_bounds__(FORWARD_BLOCK, 1)
     const int lane = threadIdx.x % 32, group = lane / LANES, n_bead = messages.neighbours.n_bead;
     const int channel = slice * 4 * LANES + 4 * (lane % LANES), n_filter = messages.n_filter;
     const float *table = block_table<LANES, STAGED>(messages, l, slice) + 4 * (lane % LANES);
+    frx_await_inputs();
     const int n_item = messages.neighbours.n_rep * n_bead, stride = gridDim.x / n_slice * (blockDim.x / 32);
     for (int item = blockIdx.x / n_slice * (blockDim.x / 32) + threadIdx.x / 32; item < n_item;
          item += stride) {
@@ -108,22 +109,19 @@ static __global__ void __launch_bounds__(FORWARD_BLOCK, 1)
         float4 sum = make_float4(0, 0, 0, 0);
         for (int first = 0; first < n; first += 32) {
             const struct edge edge = make_edge(messages.grid, x_r, i, list, first + lane, n);
-            const int packed = edge.row << 16 | edge.j;
             const int last = min(32, n - first);
 #pragma unroll 2
             for (int k = group; k < last + group; k += 32 / LANES) {
-                const unsigned int place = __shfl_sync(0xffffffffu, packed, k);
-                const float w0 = __shfl_sync(0xffffffffu, edge.w[0], k),
-                            w1 = __shfl_sync(0xffffffffu, edge.w[1], k),
-                            w2 = __shfl_sync(0xffffffffu, edge.w[2], k),
-                            w3 = __shfl_sync(0xffffffffu, edge.w[3], k);
+                const unsigned int place = __shfl_sync(0xffffffffu, edge.place, k);
+                float w[4], dw[4];
+                frx_filter_weights(__shfl_sync(0xffffffffu, edge.t, k), 1.0f, w, dw);
                 const float4 h_j = *(const float4 *)(h_r + (size_t)(place & 0xffff) * n_filter);
                 const float4 *row = (const float4 *)(table + (place >> 16) * (4 * LANES));
-                float4 w = mul4(w0, row[0]);
-                w = fma4(w1, row[LANES], w);
-                w = fma4(w2, row[2 * LANES], w);
-                w = fma4(w3, row[3 * LANES], w);
-                sum = fma4(w, h_j, sum);
+                float4 value = mul4(w[0], row[0]);
+                value = fma4(w[1], row[LANES], value);
+                value = fma4(w[2], row[2 * LANES], value);
+                value = fma4(w[3], row[3 * LANES], value);
+                sum = fma4(value, h_j, sum);
             }
         }
         sum = sum_groups<LANES>(sum);
@@ -140,6 +138,7 @@ static __global__ void __launch_bounds__(BACKWARD_BLOCK, 1)
     const int lane = threadIdx.x % 32, group = lane / LANES, n_bead = messages.neighbours.n_bead;
     const int channel = slice * 4 * LANES + 4 * (lane % LANES), n_filter = messages.n_filter;
     const float *table = block_table<LANES, STAGED>(messages, l, slice) + 4 * (lane % LANES);
+    frx_await_inputs();
     const int n_item = messages.neighbours.n_rep * n_bead, stride = gridDim.x / n_slice * (blockDim.x / 32);
     float *partial_force = messages.partial_force + ((size_t)l * n_slice + slice) * n_item * 3;
     for (int item = blockIdx.x / n_slice * (blockDim.x / 32) + threadIdx.x / 32; item < n_item;
@@ -156,22 +155,24 @@ static __global__ void __launch_bounds__(BACKWARD_BLOCK, 1)
         float3 force = make_float3(0, 0, 0);
         for (int first = 0; first < n; first += 32) {
             const struct edge edge = make_edge(messages.grid, x_r, i, list, first + lane, n);
-            const int packed = edge.row << 16 | edge.j;
             const int last = min(32, n - first);
             for (int k = group; k < last + group; k += 32 / LANES) {
-                const unsigned int place = __shfl_sync(0xffffffffu, packed, k);
+                const unsigned int place = __shfl_sync(0xffffffffu, edge.place, k);
+                float w[4], dw[4];
+                frx_filter_weights(__shfl_sync(0xffffffffu, edge.t, k),
+                                   __shfl_sync(0xffffffffu, edge.density, k), w, dw);
                 const float4 h_j = *(const float4 *)(h_r + (size_t)(place & 0xffff) * n_filter);
                 const float4 g_j = *(const float4 *)(g_r + (size_t)(place & 0xffff) * n_filter);
                 const float4 *row = (const float4 *)(table + (place >> 16) * (4 * LANES));
-                float4 w = make_float4(0, 0, 0, 0), dw = w;
+                float4 value = make_float4(0, 0, 0, 0), derivative = value;
 #pragma unroll
                 for (int q = 0; q < 4; q++) {
                     const float4 coefficient = row[q * LANES];
-                    if (dh) w = fma4(__shfl_sync(0xffffffffu, edge.w[q], k), coefficient, w);
-                    dw = fma4(__shfl_sync(0xffffffffu, edge.dw[q], k), coefficient, dw);
+                    if (dh) value = fma4(w[q], coefficient, value);
+                    derivative = fma4(dw[q], coefficient, derivative);
                 }
-                if (dh) sum = fma4(w, g_j, sum);
-                const float4 both = mul4(dw, fma4(g_i, h_j, mul4(g_j, h_i)));
+                if (dh) sum = fma4(value, g_j, sum);
+                const float4 both = mul4(derivative, fma4(g_i, h_j, mul4(g_j, h_i)));
                 const float slope = __fadd_rn(__fadd_rn(both.x, both.y), __fadd_rn(both.z, both.w));
                 force.x = __fmaf_rn(-slope, __shfl_sync(0xffffffffu, edge.direction.x, k), force.x);
                 force.y = __fmaf_rn(-slope, __shfl_sync(0xffffffffu, edge.direction.y, k), force.y);
@@ -190,6 +191,7 @@ static __global__ void __launch_bounds__(BACKWARD_BLOCK, 1)
 static __global__ void force_kernel(const float *__restrict__ partial_force, int n_part, int n,
                                     float *__restrict__ forces) {
     const int k = blockIdx.x * SUM_BLOCK + threadIdx.x;
+    frx_await_inputs();
     if (k >= n) return;
     float sum = 0;
     for (int p = 0; p < n_part; p++) sum += partial_force[(size_t)p * n + k];
@@ -219,7 +221,7 @@ template <int STAGED> static backward_function backward_for(int slice) {
 }
 
 static size_t staged_bytes(const struct frx_messages *messages) {
-    return messages->staged ? (size_t)messages->grid.n_row * messages->slice * sizeof(float) : 0;
+    return (size_t)(messages->grid.n_row + ZERO_ROWS) * messages->slice * sizeof(float);
 }
 
 void frx_messages_init(struct frx_messages *messages, const struct frx_filter_table *table, int n_rep,
@@ -239,8 +241,14 @@ void frx_messages_layout(struct frx_messages *messages, struct frx_arena *arena)
     const size_t n_slice = (size_t)messages->n_filter / 8; /* the most there can be */
     frx_neighbours_layout(&messages->neighbours, arena);
     FRX_TAKE(arena, messages->table,
-             (size_t)messages->n_interaction * messages->grid.n_row * messages->n_filter);
+             (size_t)messages->n_interaction * (messages->grid.n_row + ZERO_ROWS) * messages->n_filter);
     FRX_TAKE(arena, messages->partial_force, messages->n_interaction * n_slice * n_item * 3);
+}
+
+/* Staging pays when a block reads more rows than it has to copy. */
+static int worth_staging(const struct frx_messages *messages) {
+    const int64_t n_bead = messages->neighbours.n_bead;
+    return messages->neighbours.n_rep * n_bead * (n_bead - 1) > 16 * (int64_t)messages->grid.n_row;
 }
 
 static enum frx_status choose_slice(struct frx_messages *messages) {
@@ -249,14 +257,11 @@ static enum frx_status choose_slice(struct frx_messages *messages) {
     FRX_TRY(frx_device_shared_limit(&limit));
     FRX_CUDA(cudaGetDevice(&device));
     FRX_CUDA(cudaDeviceGetAttribute(&messages->n_block, cudaDevAttrMultiProcessorCount, device));
-    messages->staged = 1;
     for (messages->slice = 128; messages->slice >= 8; messages->slice /= 2)
         if (messages->n_filter % messages->slice == 0 && staged_bytes(messages) <= limit) break;
-    if (messages->slice < 8) {
-        messages->slice = messages->n_filter % 128 == 0 ? 128 : FRX_CHANNEL_PAD;
-        messages->staged = 0;
-        return FRX_OK;
-    }
+    messages->staged = messages->slice >= 8 && worth_staging(messages);
+    if (messages->slice < 8) messages->slice = messages->n_filter % 128 == 0 ? 128 : FRX_CHANNEL_PAD;
+    if (!messages->staged) return FRX_OK;
     const int bytes = (int)staged_bytes(messages);
     FRX_CUDA(cudaFuncSetAttribute(forward_for<1>(messages->slice),
                                   cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
@@ -269,13 +274,13 @@ enum frx_status frx_messages_upload(struct frx_messages *messages, const struct 
                                     cudaStream_t stream) {
     FRX_TRY(choose_slice(messages));
     const size_t n_row = (size_t)messages->grid.n_row, slice = (size_t)messages->slice;
-    const size_t n = (size_t)messages->n_interaction * n_row * messages->n_filter;
+    const size_t pitch = n_row + ZERO_ROWS, n = (size_t)messages->n_interaction * pitch * messages->n_filter;
     float *copy = (float *)calloc(n, sizeof *copy);
     if (!copy) return FRX_FAIL(FRX_ERR_MEMORY, "no memory for a copy of the filter tables");
     for (size_t l = 0; l < (size_t)messages->n_interaction; l++)
         for (size_t row = 0; row < n_row; row++)
             for (size_t c = 0; c < (size_t)table->n_filter; c++)
-                copy[((l * (messages->n_filter / slice) + c / slice) * n_row + row) * slice + c % slice] =
+                copy[((l * (messages->n_filter / slice) + c / slice) * pitch + row) * slice + c % slice] =
                     (float)table->coefficient[(l * n_row + row) * table->n_filter + c];
     enum frx_status status = frx_cuda_status(
         cudaMemcpyAsync(messages->table, copy, n * sizeof *copy, cudaMemcpyHostToDevice, stream),
@@ -288,36 +293,44 @@ enum frx_status frx_messages_upload(struct frx_messages *messages, const struct 
 
 /* ---- launchers ---- */
 
-/* Blocks of `block` threads: no more than have work, a multiple of the number of slices. */
-static int grid_for(const struct frx_messages *messages, int block) {
+/* Blocks and threads: no more blocks than have work, a multiple of the number of slices. Staged, one block
+ * fills a multiprocessor; otherwise small blocks spread out. */
+struct shape {
+    int grid, block;
+    size_t shared;
+};
+
+static struct shape choose_shape(const struct frx_messages *messages, int largest) {
+    const int block = messages->staged ? largest : SMALL_BLOCK;
     const int n_slice = messages->n_filter / messages->slice, n_warp = block / 32;
     const int n_item = messages->neighbours.n_rep * messages->neighbours.n_bead;
-    const int wanted = (n_item + n_warp - 1) / n_warp, room = messages->n_block / n_slice;
-    return n_slice * (wanted < room ? wanted : room > 0 ? room : 1);
+    const int wanted = (n_item + n_warp - 1) / n_warp;
+    const int room = messages->staged ? max(messages->n_block / n_slice, 1) : wanted;
+    return {n_slice * min(wanted, room), block, messages->staged ? staged_bytes(messages) : 0};
 }
 
 enum frx_status frx_messages_forward(const struct frx_messages *messages, int l, const float *positions,
                                      const float *h, int h_stride, float *m, cudaStream_t stream) {
+    const struct shape shape = choose_shape(messages, FORWARD_BLOCK);
     const forward_function kernel =
         messages->staged ? forward_for<1>(messages->slice) : forward_for<0>(messages->slice);
-    kernel<<<grid_for(messages, FORWARD_BLOCK), FORWARD_BLOCK, staged_bytes(messages), stream>>>(
-        *messages, l, positions, h, h_stride, m);
-    return FRX_LAUNCHED("messages");
+    return frx_launch("messages", kernel, shape.grid, shape.block, shape.shared, stream, *messages, l,
+                      positions, h, h_stride, m);
 }
 
 enum frx_status frx_messages_backward(const struct frx_messages *messages, int l, const float *positions,
                                       const float *h, int h_stride, const float *g, float *dh,
                                       cudaStream_t stream) {
+    const struct shape shape = choose_shape(messages, BACKWARD_BLOCK);
     const backward_function kernel =
         messages->staged ? backward_for<1>(messages->slice) : backward_for<0>(messages->slice);
-    kernel<<<grid_for(messages, BACKWARD_BLOCK), BACKWARD_BLOCK, staged_bytes(messages), stream>>>(
-        *messages, l, positions, h, h_stride, g, dh);
-    return FRX_LAUNCHED("messages, backward");
+    return frx_launch("messages, backward", kernel, shape.grid, shape.block, shape.shared, stream, *messages,
+                      l, positions, h, h_stride, g, dh);
 }
 
 enum frx_status frx_messages_forces(const struct frx_messages *messages, float *forces, cudaStream_t stream) {
     const int n = messages->neighbours.n_rep * messages->neighbours.n_bead * 3;
-    force_kernel<<<(n + SUM_BLOCK - 1) / SUM_BLOCK, SUM_BLOCK, 0, stream>>>(
-        messages->partial_force, messages->n_interaction * (messages->n_filter / messages->slice), n, forces);
-    return FRX_LAUNCHED("forces of the network");
+    return frx_launch("forces of the network", force_kernel, (n + SUM_BLOCK - 1) / SUM_BLOCK, SUM_BLOCK, 0,
+                      stream, messages->partial_force,
+                      messages->n_interaction * (messages->n_filter / messages->slice), n, forces);
 }

@@ -25,7 +25,8 @@ struct frx_messages {
     int n_interaction, n_filter; /* n_filter: padded */
     struct frx_filter_grid grid;
     struct frx_neighbours neighbours;
-    float *table;         /* [n_interaction][n_filter / slice][n_row][slice], device */
+    float
+        *table; /* [n_interaction][n_filter / slice][n_row + 4][slice], device; the last four rows are zero */
     float *partial_force; /* [n_interaction][n_filter / slice][n_rep][n_bead][3], device */
     int slice;            /* channels that a block works on, chosen from the device's shared memory */
     int staged;           /* the block keeps its part of the table in shared memory */

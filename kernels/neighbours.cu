@@ -20,6 +20,7 @@ void frx_neighbours_layout(struct frx_neighbours *neighbours, struct frx_arena *
 static __global__ void neighbour_kernel(struct frx_neighbours neighbours,
                                         const float *__restrict__ positions) {
     const int i = blockIdx.x * WARPS + threadIdx.x / 32, lane = threadIdx.x % 32, n_bead = neighbours.n_bead;
+    frx_await_inputs();
     if (i >= n_bead) return;
     const size_t bead = (size_t)blockIdx.y * n_bead + i;
     const float *x_r = positions + (size_t)blockIdx.y * n_bead * 3;
@@ -44,6 +45,5 @@ static __global__ void neighbour_kernel(struct frx_neighbours neighbours,
 enum frx_status frx_neighbours_build(const struct frx_neighbours *neighbours, const float *positions,
                                      cudaStream_t stream) {
     const dim3 grid((neighbours->n_bead + WARPS - 1) / WARPS, neighbours->n_rep);
-    neighbour_kernel<<<grid, WARPS * 32, 0, stream>>>(*neighbours, positions);
-    return FRX_LAUNCHED("neighbours");
+    return frx_launch("neighbours", neighbour_kernel, grid, WARPS * 32, 0, stream, *neighbours, positions);
 }

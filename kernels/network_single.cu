@@ -20,8 +20,8 @@
 /* One dense layer on the device, as it is applied forward and backward. */
 struct layer {
     int n_in, n_out; /* padded */
-    float *forward;  /* [n_in][n_out] */
-    float *backward; /* [n_out][n_in] */
+    float *forward;  /* [n_in][n_out], packed */
+    float *backward; /* [n_out][n_in], packed */
     float *bias;     /* [n_out], zero where the model has none */
 };
 
@@ -39,7 +39,8 @@ struct single {
     struct frx_messages messages;
     int n_hidden, n_filter; /* padded */
     struct interaction *interaction;
-    struct layer *output; /* [model->output.n_layer] */
+    struct layer *output; /* [model->output.n_layer] but the last, of which only n_in is used */
+    float *last_weight;   /* [n_in of the last] */
     float **y, **g_y;   /* what goes into each output layer but the first, and its gradient: [n_row][n_in] */
     float *x_first;     /* [n_bead][n_hidden] */
     float *x, *m, *g_t; /* x: from the output network on dE/dx; m: backward dE/dm */
@@ -100,8 +101,8 @@ static enum frx_status create(const struct frx_system *system, const struct frx_
 static void take_layer(struct layer *layer, const struct frx_dense *dense, struct frx_arena *arena) {
     layer->n_in = frx_padded_width(dense->n_in);
     layer->n_out = frx_padded_width(dense->n_out);
-    FRX_TAKE(arena, layer->forward, (size_t)layer->n_in * layer->n_out);
-    FRX_TAKE(arena, layer->backward, (size_t)layer->n_in * layer->n_out);
+    FRX_TAKE(arena, layer->forward, 2 * (size_t)layer->n_in * layer->n_out);
+    FRX_TAKE(arena, layer->backward, 2 * (size_t)layer->n_in * layer->n_out);
     FRX_TAKE(arena, layer->bias, layer->n_out);
 }
 
@@ -121,10 +122,12 @@ static void layout(struct frx_gpu_network *network, struct frx_arena *arena) {
         FRX_TAKE(arena, interaction->t, n_row * n_hidden);
     }
     for (int k = 0; k < model->output.n_layer; k++) {
-        take_layer(&single->output[k], &model->output.layer[k], arena);
+        if (k < model->output.n_layer - 1) take_layer(&single->output[k], &model->output.layer[k], arena);
+        single->output[k].n_in = frx_padded_width(model->output.layer[k].n_in);
         if (k > 0) FRX_TAKE(arena, single->y[k], n_row * single->output[k].n_in);
         if (k > 0) FRX_TAKE(arena, single->g_y[k], n_row * single->output[k].n_in);
     }
+    FRX_TAKE(arena, single->last_weight, single->output[model->output.n_layer - 1].n_in);
     FRX_TAKE(arena, single->x_first, n_bead * n_hidden);
     FRX_TAKE(arena, single->x, n_row * n_hidden);
     FRX_TAKE(arena, single->m, n_row * n_filter);
@@ -140,20 +143,34 @@ static enum frx_status send(float *destination, const float *source, size_t n, c
 
 static enum frx_status upload_layer(const struct layer *layer, const struct frx_dense *dense,
                                     cudaStream_t stream) {
-    const size_t n_in = (size_t)layer->n_in, n_out = (size_t)layer->n_out;
-    float *forward = (float *)calloc(2 * n_in * n_out + n_out, sizeof *forward);
+    const size_t n_in = (size_t)layer->n_in, n_out = (size_t)layer->n_out, n = n_in * n_out;
+    float *forward = (float *)calloc(4 * n + n_out, sizeof *forward);
     if (!forward) return FRX_FAIL(FRX_ERR_MEMORY, "no memory for a copy of a layer");
-    float *backward = forward + n_in * n_out, *bias = backward + n_in * n_out;
+    float *backward = forward + n, *packed = backward + n, *bias = packed + 2 * n;
     for (int o = 0; o < dense->n_out; o++) {
         for (int i = 0; i < dense->n_in; i++)
             forward[i * n_out + o] = backward[o * n_in + i] =
                 (float)dense->weight[(size_t)o * dense->n_in + i];
         if (dense->bias) bias[o] = (float)dense->bias[o];
     }
-    enum frx_status status = send(layer->forward, forward, n_in * n_out, stream);
-    if (status == FRX_OK) status = send(layer->backward, backward, n_in * n_out, stream);
+    frx_dense_pack(layer->n_in, layer->n_out, forward, packed);
+    enum frx_status status = send(layer->forward, packed, 2 * n, stream);
+    frx_dense_pack(layer->n_out, layer->n_in, backward, packed);
+    if (status == FRX_OK) status = send(layer->backward, packed, 2 * n, stream);
     if (status == FRX_OK) status = send(layer->bias, bias, n_out, stream);
     free(forward);
+    return status;
+}
+
+/* The last layer's one channel, as it is. */
+static enum frx_status upload_last(const struct single *single, cudaStream_t stream) {
+    const struct frx_dense *dense = &single->model->output.layer[single->model->output.n_layer - 1];
+    const size_t n_in = (size_t)frx_padded_width(dense->n_in);
+    float *weight = (float *)calloc(n_in, sizeof *weight);
+    if (!weight) return FRX_FAIL(FRX_ERR_MEMORY, "no memory for a copy of a layer");
+    for (int i = 0; i < dense->n_in; i++) weight[i] = (float)dense->weight[i];
+    const enum frx_status status = send(single->last_weight, weight, n_in, stream);
+    free(weight);
     return status;
 }
 
@@ -196,8 +213,9 @@ static enum frx_status upload(struct frx_gpu_network *network, cudaStream_t stre
         FRX_TRY(upload_layer(&single->interaction[l].lin2, &model->interaction[l].lin2, stream));
         FRX_TRY(upload_layer(&single->interaction[l].lin, &model->interaction[l].lin, stream));
     }
-    for (int k = 0; k < model->output.n_layer; k++)
+    for (int k = 0; k < model->output.n_layer - 1; k++)
         FRX_TRY(upload_layer(&single->output[k], &model->output.layer[k], stream));
+    FRX_TRY(upload_last(single, stream));
     FRX_TRY(upload_embedding(single, stream));
     FRX_TRY(apply(&single->interaction[0].lin1, 0, FRX_DENSE_PLAIN, network->n_bead, single->x_first, NULL, 1,
                   single->interaction[0].h, stream));
@@ -235,11 +253,9 @@ static enum frx_status output(const struct single *single, float *bead_energy, c
         FRX_TRY(apply(&single->output[k], 0, FRX_DENSE_TANH, n_row, k == 0 ? single->x : single->y[k], NULL,
                       1, single->y[k + 1], stream));
     const double *bias = mlp->layer[last].bias;
-    const struct layer *final = &single->output[last];
-    /* row 0 of the backward weights: those of the one channel that is not padding */
-    FRX_TRY(frx_dense_energy(n_row, final->n_in, last > 0 ? single->y[last] : single->x, final->backward,
-                             bias ? (float)bias[0] : 0.0f, (float)single->model->scale, last > 0, bead_energy,
-                             last > 0 ? single->g_y[last] : single->x, stream));
+    FRX_TRY(frx_dense_energy(n_row, single->output[last].n_in, last > 0 ? single->y[last] : single->x,
+                             single->last_weight, bias ? (float)bias[0] : 0.0f, (float)single->model->scale,
+                             last > 0, bead_energy, last > 0 ? single->g_y[last] : single->x, stream));
     for (int k = last - 1; k >= 0; k--)
         FRX_TRY(apply(&single->output[k], 1, k > 0 ? FRX_DENSE_SLOPE : FRX_DENSE_PLAIN, n_row,
                       single->g_y[k + 1], k > 0 ? single->y[k] : NULL, n_row,
