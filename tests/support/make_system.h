@@ -7,6 +7,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum frx_test_priors {
     FRX_TEST_PRIORS_NONE,
     FRX_TEST_PRIORS_ALL,     /* every feature that does not break translation, every form */
@@ -38,4 +42,7 @@ void frx_test_system_make(const struct frx_test_model *model, struct frx_system 
 /* A standard normal number, a function of (seed, index). */
 double frx_test_normal(uint64_t seed, uint32_t index);
 
+#ifdef __cplusplus
+}
+#endif
 #endif
