@@ -76,10 +76,14 @@ static enum frx_status run_and_report(struct frx_run *run, enum frx_progress_mod
     /* What was saved stays readable, however the run ended; its own failure is the one to report. */
     char message[FRX_MESSAGE_SIZE];
     snprintf(message, sizeof message, "%s", frx_error_message());
+    int64_t n_frame, n_exchange;
+    enum frx_status saved = frx_trajectory_commit(run->trajectory);
+    frx_trajectory_committed(run->trajectory, &n_frame, &n_exchange);
     const enum frx_status closed = frx_trajectory_close(run->trajectory);
     run->trajectory = NULL;
+    if (saved == FRX_OK) saved = closed;
     if (status == FRX_OK)
-        status = closed;
+        status = saved;
     else
         frx_error_set(message);
 
@@ -88,7 +92,7 @@ static enum frx_status run_and_report(struct frx_run *run, enum frx_progress_mod
                                             run->exchange ? frx_exchange_statistics(run->exchange) : NULL,
                                         .tally = run->tally,
                                         .n_step = run->step,
-                                        .n_frame = run->n_frame,
+                                        .n_frame = n_frame,
                                         .seconds = seconds,
                                         .status = status};
     enum frx_status written = FRX_OK;

@@ -69,9 +69,7 @@ static enum frx_status collect_frame(struct loop *loop) {
         loop->frame_status =
             loop->engine_class->snapshot_wait(loop->engine, loop->positions, loop->energy, loop->identity);
     FRX_TRY(frx_agree(loop->run->session->comm, loop->frame_status));
-    FRX_TRY(frx_trajectory_append_frame(loop->run->trajectory, &loop->frame));
-    loop->run->n_frame++;
-    return FRX_OK;
+    return frx_trajectory_append_frame(loop->run->trajectory, &loop->frame);
 }
 
 /* ---- exchange and housekeeping ---- */
@@ -136,15 +134,15 @@ static enum frx_status handle_events(struct loop *loop, enum frx_status *own) {
     const int is_last = loop->step == config->n_timesteps;
     if (run->trajectory && is_due(loop->step, config->save_interval)) take_frame(loop, *own);
 
+    const int exchanges = run->exchange && is_due(loop->step, config->exchange_interval);
+    if (!exchanges && !is_due(loop->step, FRX_HOUSEKEEPING) && !is_last) return FRX_OK; /* only a frame */
     uint32_t flags = own_flags(loop);
-    if (run->exchange && is_due(loop->step, config->exchange_interval)) {
+    if (exchanges) {
         const int64_t event = loop->step / config->exchange_interval - 1;
         FRX_TRY(frx_exchange_attempt(run->exchange, *own, event, &flags));
         FRX_TRY(record_exchange(loop, event));
-    } else if (is_due(loop->step, FRX_HOUSEKEEPING) || is_last) {
-        FRX_TRY(meet(loop, *own, &flags));
     } else {
-        return FRX_OK; /* only a frame was due */
+        FRX_TRY(meet(loop, *own, &flags));
     }
     run->step = loop->step;
     if (is_due(loop->step, FRX_HOUSEKEEPING)) *own = loop->engine_class->recentre(loop->engine);

@@ -28,8 +28,7 @@ struct frx_run {
     struct frx_trajectory *trajectory; /* NULL: nothing is saved (timed trial) */
     struct frx_progress *progress;     /* NULL: nothing is shown */
     struct frx_tally *tally;
-    int64_t step;    /* made so far */
-    int64_t n_frame; /* appended so far */
+    int64_t step; /* made so far */
 };
 
 /* Make steps until session->config.n_timesteps or a signal. The engine holds the initial state. Errors:

@@ -148,6 +148,7 @@ def test_full_disk(ranks, flashrex, tmp_path, write_config):
         steps = file["frames/step"][:]
     assert np.isfinite(frames).all() and (abs(frames).max((1, 2, 3)) > 1).all()
     assert list(steps) == list(range(1, len(steps) + 1))
+    assert f'"frames": {len(steps)},' in (tmp_path / "out" / "summary.json").read_text()
 
 
 def test_more_ranks_than_replicas(flashrex, tmp_path, write_config):
