@@ -4,15 +4,25 @@
 #include <stdio.h>
 #include <string.h>
 
+/* PDB is ASCII in columns: at most n characters of text, a question mark for what is none. */
+static const char *ascii(const char *text, size_t n, char *out) {
+    size_t i = 0;
+    for (; i < n && text[i]; i++) out[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
+    out[i] = '\0';
+    return out;
+}
+
 /* Atom names of up to three letters start in the second column of their field (the first belongs to the
  * element). */
 static void write_atom(FILE *file, const struct frx_beads *beads, int i, const double *x) {
-    char name[8];
-    snprintf(name, sizeof name, strlen(beads->name[i]) < 4 ? " %-3.4s" : "%-4.4s", beads->name[i]);
+    char name[5], residue_name[4], chain[2];
+    ascii(beads->name[i], 4, name);
+    ascii(beads->chain[i], 1, chain);
     const int residue = beads->residue_index[i] % 10000;
-    fprintf(file, "ATOM  %5d %s %-3.3s %c%4d    %8.3f%8.3f%8.3f%6.2f%6.2f\n", (i + 1) % 100000, name,
-            beads->residue_name[i], beads->chain[i][0] ? beads->chain[i][0] : ' ',
-            residue < -999 ? 0 : residue, x[0], x[1], x[2], 1.0, 0.0);
+    fprintf(file, strlen(name) < 4 ? "ATOM  %5d  %-3s" : "ATOM  %5d %s", (i + 1) % 100000, name);
+    fprintf(file, " %-3s %1s%4d    %8.3f%8.3f%8.3f%6.2f%6.2f\n",
+            ascii(beads->residue_name[i], 3, residue_name), chain, residue < -999 ? 0 : residue, x[0], x[1],
+            x[2], 1.0, 0.0);
 }
 
 static enum frx_status check_range(const char *path, const double *positions, int n_bead) {
@@ -28,7 +38,8 @@ enum frx_status frx_pdb_write(const char *path, const struct frx_system *system,
     FRX_TRY(check_range(path, positions, system->n_bead));
     FILE *file = fopen(path, "w");
     if (!file) return FRX_FAIL(FRX_ERR_IO, "cannot write %s: %s", path, strerror(errno));
-    fprintf(file, "TITLE     %.60s\n", title);
+    char text[61];
+    fprintf(file, "TITLE     %s\n", ascii(title, sizeof text - 1, text));
     const struct frx_beads *beads = &system->beads;
     for (int i = 0; i < system->n_bead; i++) {
         if (i > 0 && strcmp(beads->chain[i], beads->chain[i - 1]) != 0) fputs("TER\n", file);

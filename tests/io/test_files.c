@@ -155,6 +155,16 @@ static void check_pdb(void) {
     const size_t n = fread(text, 1, sizeof text - 1, file);
     fclose(file);
     CHECK(n == sizeof expected - 1 && strcmp(text, expected) == 0, "PDB is\n%s", text);
+    /* PDB is ASCII: a character cut in two would make the file unreadable */
+    static const char title[] = "12345678901234567890123456789012345678901234567890123456789\xc3\xa9.h5";
+    snprintf(system.beads.residue_name[0], FRX_NAME_SIZE, "\xc3\xa9t\xc3\xa9");
+    CHECK_OK(frx_pdb_write(PATH, &system, system.structures, title));
+    file = fopen(PATH, "r");
+    CHECK(fgets(text, sizeof text, file) && strlen(text) == 71, "title \"%s\"", text);
+    CHECK(fgets(text, sizeof text, file) && strncmp(text + 16, " ??t A", 6) == 0, "atom \"%s\"", text);
+    rewind(file);
+    for (int c; (c = fgetc(file)) != EOF;) CHECK(c < 128, "character %d in a PDB", c);
+    fclose(file);
     system.structures[4] = 12345;
     unlink(PATH);
     CHECK_FAILS(frx_pdb_write(PATH, &system, system.structures, ""), FRX_ERR_MODEL,
