@@ -5,6 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What has no place in a name: it is printed on terminals. */
+static int is_control(char c) {
+    return (unsigned char)c < 32 || c == 127;
+}
+
 /* ---- members ---- */
 
 int frx_hdf5_has(hid_t group, const char *name) {
@@ -58,6 +63,9 @@ enum frx_status frx_hdf5_member_name(hid_t group, int i, char name[FRX_NAME_SIZE
     if (length >= FRX_NAME_SIZE)
         return FRX_FAIL(FRX_ERR_FORMAT, "%s: the name %s.. has %zd bytes, at most %d are allowed", place,
                         name, length, FRX_NAME_SIZE - 1);
+    for (const char *c = name; *c; c++)
+        if (is_control(*c))
+            return FRX_FAIL(FRX_ERR_FORMAT, "%s: a name holds the control character %d", place, *c);
     return FRX_OK;
 }
 
@@ -302,7 +310,7 @@ static enum frx_status copy_name(const char *text, const char *place, size_t i, 
         return FRX_FAIL(FRX_ERR_FORMAT, "%s: element %zu has %zu bytes, at most %d are allowed", place, i,
                         strlen(text), FRX_NAME_SIZE - 1);
     for (const char *c = text; *c; c++)
-        if ((unsigned char)*c < 32 || *c == 127)
+        if (is_control(*c))
             return FRX_FAIL(FRX_ERR_FORMAT, "%s: element %zu holds the control character %d", place, i, *c);
     snprintf(name, FRX_NAME_SIZE, "%s", text);
     return FRX_OK;

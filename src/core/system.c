@@ -174,7 +174,7 @@ enum frx_status frx_positions_check(const double *positions, int n_bead, int dis
     for (int i = 0; i < n_bead; i++) {
         const double *a = positions + 3 * (size_t)i;
         for (int k = 0; k < 3; k++)
-            if (!isfinite(a[k]))
+            if (!(fabs(a[k]) <= FRX_FARTHEST))
                 return FRX_FAIL(FRX_ERR_MODEL, "%s: bead %d has coordinate %g", what, i, a[k]);
         if (!distinct) continue;
         for (int j = 0; j < i; j++) {
@@ -204,11 +204,13 @@ enum frx_status frx_system_validate(const struct frx_system *system) {
             return FRX_FAIL(FRX_ERR_MODEL, "bond %d names bead %d of %d", b / 2, system->bonds[b],
                             system->n_bead);
     if (system->network) FRX_TRY(check_network(system->network));
+    const int first_prior = system->network ? 1 : 0;
     for (int p = 0; p < system->n_prior; p++) {
         FRX_TRY(check_prior(&system->prior[p], system->n_bead));
-        for (int q = 0; q < p; q++)
-            if (strcmp(system->prior[p].name, system->prior[q].name) == 0)
-                return FRX_FAIL(FRX_ERR_MODEL, "two priors are called %s", system->prior[p].name);
+        for (int part = 0; part < first_prior + p; part++)
+            if (strcmp(system->prior[p].name, frx_system_part_name(system, part)) == 0)
+                return FRX_FAIL(FRX_ERR_MODEL, "two parts of the energy are called %s",
+                                system->prior[p].name);
     }
     if (system->n_structure < 1) return FRX_FAIL(FRX_ERR_MODEL, "the system has no starting structure");
     for (int s = 0; s < system->n_structure; s++) {

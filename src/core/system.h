@@ -149,8 +149,12 @@ FRX_CHECKED enum frx_status frx_system_validate(const struct frx_system *system)
 /* Beads closer than this count as one on top of the other. */
 #define FRX_OVERLAP 0.01 /* Angstrom */
 
-/* Check that coordinates are finite and, if `distinct`, that no two beads overlap. positions [n_bead][3]
- * Angstrom, host; `what` opens the message ("frame 3"). Errors: FRX_ERR_MODEL. Local. */
+/* Coordinates beyond this are a mistake: single precision would place them to a tenth of an Angstrom only. */
+#define FRX_FARTHEST 1e6 /* Angstrom */
+
+/* Check that coordinates are numbers up to FRX_FARTHEST and, if `distinct`, that no two beads overlap.
+ * positions [n_bead][3] Angstrom, host; `what` opens the message ("frame 3"). Errors: FRX_ERR_MODEL. Local.
+ */
 FRX_CHECKED enum frx_status frx_positions_check(const double *positions, int n_bead, int distinct,
                                                 const char *what);
 

@@ -309,7 +309,7 @@ static void put_attribute(const char *path, const char *name, const char *text, 
 }
 
 static void check_values(void) {
-    const double nan = NAN, infinite = INFINITY;
+    const double nan = NAN, infinite = INFINITY, far = -2e6;
     const int type = 5, atom = 8;
     set_first("network/embedding", H5T_NATIVE_DOUBLE, &nan);
     check_refused_as(FRX_ERR_MODEL, "embedding has nan");
@@ -321,6 +321,8 @@ static void check_values(void) {
     check_refused_as(FRX_ERR_MODEL, "bonds, term 0 names bead 8 of 8");
     set_first("structures/positions", H5T_NATIVE_DOUBLE, &nan);
     check_refused_as(FRX_ERR_MODEL, "bead 0 has coordinate nan");
+    set_first("structures/positions", H5T_NATIVE_DOUBLE, &far);
+    check_refused_as(FRX_ERR_MODEL, "bead 0 has coordinate -2e+06");
     set_first("beads/mass", H5T_NATIVE_DOUBLE, (const double[]){0});
     check_refused_as(FRX_ERR_MODEL, "bead 0 has mass 0");
     put_attribute("/", "version", NULL, 2);
@@ -370,6 +372,23 @@ static void check_ranges(void) {
     H5Tclose(text);
 }
 
+/* Names of priors are printed, and name the parts of the energy together with the network's. */
+static void check_prior_names(void) {
+    static const struct {
+        const char *name, *words;
+        enum frx_status status;
+    } cases[] = {{"\33[31mbonds", "/priors: a name holds the control character 27", FRX_ERR_FORMAT},
+                 {"SchNet", "two parts of the energy are called SchNet", FRX_ERR_MODEL}};
+    for (int c = 0; c < 2; c++) {
+        const hid_t file = open_good(), priors = H5Gopen2(file, "priors", H5P_DEFAULT);
+        CHECK(H5Lmove(priors, "bonds", priors, cases[c].name, H5P_DEFAULT, H5P_DEFAULT) >= 0, "renaming");
+        H5Gclose(priors);
+        H5Ldelete(file, "known_answer", H5P_DEFAULT); /* its parts have the old names */
+        H5Fclose(file);
+        check_refused_as(cases[c].status, cases[c].words);
+    }
+}
+
 static void check_not_hdf5(void) {
     struct frx_system system;
     CHECK_FAILS(frx_system_read("no_such_file.h5", &system), FRX_ERR_IO,
@@ -402,6 +421,7 @@ int main(void) {
     check_unknown();
     check_values();
     check_ranges();
+    check_prior_names();
     check_truncations();
     check_not_hdf5();
     remove(PATH);
