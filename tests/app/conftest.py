@@ -30,7 +30,7 @@ def flashrex(tmp_path):
     if not program:
         pytest.skip("flashrex is not built")
 
-    def call(*arguments, ranks=1, limit=None, timeout=120, cwd=tmp_path, **environment):
+    def call(*arguments, ranks=1, limit=None, timeout=300, cwd=tmp_path, **environment):
         command = [program, *map(str, arguments)]
         if ranks > 1:
             command = [os.environ["FRX_MPIEXEC"], "-n", str(ranks), *command]

@@ -70,7 +70,7 @@ def system(reference, tmp_path_factory):
 
 
 def evaluate(flashrex, system, golden, output, precision):
-    flashrex("energy", system, "--frames", golden, "--precision", precision, "-o", output).ok()
+    flashrex("energy", system, "--frames", golden, "--precision", precision, "-o", output, timeout=900).ok()
     with h5py.File(golden) as expected, h5py.File(output) as found:
         assert set(found["parts"]) == set(expected["parts"])
         np.testing.assert_array_equal(found["positions"], expected["positions"])
@@ -123,7 +123,7 @@ def test_short_replica_exchange(config, name, steps, ranks, system, flashrex, tm
     if name != "1enh-mlcg":  # random weights: its replicas are still falling from their start
         assert min(acceptance) > 0.02, acceptance
     with h5py.File(tmp_path / "out" / "segment_0001.h5") as file:
-        positions, energy = file["frames/position"][-1].astype(float), file["frames/energy"][-1]
+        positions, energy = file["frames/position"][-1, :4].astype(float), file["frames/energy"][-1, :4]
     with h5py.File(tmp_path / "frames.h5", "w") as file:
         file["positions"] = positions
     flashrex("energy", path, "--frames", "frames.h5", "-o", "energies.h5").ok()
