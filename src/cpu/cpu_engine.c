@@ -224,8 +224,11 @@ static enum frx_status propagate(struct frx_engine *engine, int64_t step, int n_
     return report_faults(engine, 0, engine->options.n_rep);
 }
 
-/* Bring forces and energies of n slots up to date. */
+/* Bring forces and energies of n slots up to date. Mostly they are: then no thread has to be woken. */
 static void refresh(struct frx_engine *engine, int first, int n) {
+    int n_stale = 0;
+    for (int r = first; r < first + n; r++) n_stale += !engine->slot[r].current && !engine->slot[r].fault;
+    if (n_stale == 0) return;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(engine->n_thread)
     for (int r = first; r < first + n; r++)
         propagate_slot(engine, &engine->work[omp_get_thread_num()], &engine->slot[r], 0, 0);
