@@ -8,8 +8,12 @@
 #include "trial.h"
 #include "units.h"
 
+#include <errno.h>
+#include <libgen.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define TRIAL_SECONDS 2.0
 
@@ -89,22 +93,36 @@ static void print_plan(const struct frx_session *session, const struct plan *pla
             frx_duration((double)session->config.n_timesteps / plan->steps_per_second, b));
 }
 
-/* The output must be free, or what `run` says about it is said here. */
-static void print_output_state(const struct frx_session *session, FILE *out) {
+/* There must be a folder to write to: the output, or the one that `run` will make it in. Local. */
+static enum frx_status check_output(const struct frx_session *session, FILE *out) {
+    const char *output = session->config.output;
+    char *copy = strdup(output);
+    if (!copy) return FRX_FAIL(FRX_ERR_MEMORY, "out of memory for a path");
+    const int exists = access(output, F_OK) == 0;
+    const char *folder = exists ? output : dirname(copy);
     struct stat found;
-    if (stat(session->config.output, &found) == 0)
+    enum frx_status status = FRX_OK;
+    if (stat(folder, &found) == 0 && !S_ISDIR(found.st_mode))
+        status = FRX_FAIL(FRX_ERR_IO, "cannot write to %s: it is not a folder", folder);
+    else if (access(folder, W_OK | X_OK) != 0)
+        status = FRX_FAIL(FRX_ERR_IO, "cannot write to %s: %s", folder, strerror(errno));
+    else if (exists)
         fprintf(out, "  warning: %s exists already; if it holds a run, `flashrex run` needs --overwrite\n",
-                session->config.output);
+                output);
+    free(copy);
+    return status;
 }
 
 static enum frx_status check(struct frx_session *session) {
     struct plan plan = {0};
     const int speaks = session->comm->rank == 0;
+    enum frx_status status = FRX_OK;
     if (speaks) {
         frx_session_describe(session, stdout);
-        print_output_state(session, stdout);
+        status = check_output(session, stdout);
         fflush(stdout);
     }
+    FRX_TRY(frx_agree(session->comm, status));
     FRX_TRY(plan_memory(session, &plan));
     if (session->system.known_answer)
         FRX_TRY(frx_agree(session->comm, frx_verify(&session->system, session->engine_options.n_thread,

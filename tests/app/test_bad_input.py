@@ -151,6 +151,15 @@ def test_full_disk(ranks, flashrex, tmp_path, write_config):
     assert f'"frames": {len(steps)},' in (tmp_path / "out" / "summary.json").read_text()
 
 
+@pytest.mark.parametrize("ranks", [1, 3])
+@pytest.mark.parametrize("output", ["a/b/c", "run.yaml", "run.yaml/c"])
+def test_check_refuses_an_output_that_cannot_be_written(output, ranks, flashrex, tmp_path, write_config):
+    chain_with_network(tmp_path / "chain.h5")
+    result = flashrex("check", write_config(CONFIG), f"output={output}", ranks=ranks)
+    assert result.code == IO
+    assert_one_error(result, ["cannot write to", output.split("/c")[0]])
+
+
 def test_more_ranks_than_replicas(flashrex, tmp_path, write_config):
     chain_with_network(tmp_path / "chain.h5")
     result = flashrex("run", write_config(CONFIG), ranks=4)
