@@ -92,7 +92,8 @@ static int list_pairs(const double *x, int n_bead, double r_hi, struct pair *pai
 }
 
 enum frx_status frx_network_forces_with(const struct frx_system *system, const double *positions, double r_hi,
-                                        frx_filter_function *filter, const void *filters, double *energy, double *forces) {
+                                        frx_filter_function *filter, const void *filters, double *energy,
+                                        double *forces) {
     const struct frx_network *net = system->network;
     const int n = system->n_bead, H = net->n_hidden, F = net->n_filter, L = net->n_interaction;
     int widest = H;

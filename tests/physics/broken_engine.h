@@ -11,7 +11,7 @@ enum broken_kind {
     BROKEN_RANDOM    /* every step draws the same random numbers */
 };
 
-/* The class of `good` with a defect; valid until the next call. */
-const struct frx_engine_class *frx_broken_engine(const struct frx_engine_class *good, enum broken_kind kind);
+/* The class of `from` with a defect; valid until the next call. */
+const struct frx_engine_class *frx_broken_engine(const struct frx_engine_class *from, enum broken_kind kind);
 
 #endif

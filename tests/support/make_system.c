@@ -220,9 +220,9 @@ void frx_test_system_make(const struct frx_test_model *model, struct frx_system 
         beads->type[i] = (int32_t)(i * 7 % N_TYPE);
         beads->mass[i] = (12 + 2.0 * (i % 3)) / 418.4;
         beads->residue_index[i] = (int32_t)i + 1;
-        strcpy(beads->name[i], "CA");
-        strcpy(beads->residue_name[i], "ALA");
-        strcpy(beads->chain[i], "A");
+        snprintf(beads->name[i], FRX_NAME_SIZE, "CA");
+        snprintf(beads->residue_name[i], FRX_NAME_SIZE, "ALA");
+        snprintf(beads->chain[i], FRX_NAME_SIZE, "A");
     }
     if (model->n_hidden) system->network = make_network(model, &source);
     system->structures = allocate(3 * n, sizeof(double));

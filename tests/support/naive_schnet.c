@@ -25,7 +25,7 @@ static void dense(const struct frx_dense *d, const double *x, double *y) {
 }
 
 static void mlp(const struct frx_mlp *m, const double *x, double *y) {
-    double in[WIDEST];
+    double in[WIDEST] = {0};
     memcpy(in, x, (size_t)m->layer[0].n_in * sizeof *in);
     for (int k = 0; k < m->n_layer; k++) {
         dense(&m->layer[k], in, y);
@@ -34,7 +34,7 @@ static void mlp(const struct frx_mlp *m, const double *x, double *y) {
 }
 
 static void filter(const struct frx_network *net, int l, double r, double r_envelope, double *w) {
-    double phi[WIDEST];
+    double phi[WIDEST] = {0};
     const struct frx_basis *b = &net->basis;
     for (int n = 0; n < b->n_basis; n++) {
         const double t = b->transform == FRX_BASIS_LINEAR ? r : exp(b->alpha * (b->r_shift - r));
@@ -62,9 +62,9 @@ double frx_naive_schnet(const struct frx_system *system, const double *x, const 
     for (int l = 0; l < net->n_interaction; l++) {
         const struct frx_interaction *interaction = &net->interaction[l];
         for (int i = 0; i < n; i++) {
-            double m[WIDEST] = {0}, y[WIDEST], update[WIDEST];
+            double m[WIDEST] = {0}, y[WIDEST] = {0}, update[WIDEST] = {0};
             for (int j = 0; j < n; j++) {
-                double w[WIDEST], h[WIDEST];
+                double w[WIDEST] = {0}, h[WIDEST] = {0};
                 if (j == i || distance(x_envelope, i, j) >= net->r_cut) continue;
                 filter(net, l, distance(x, i, j), distance(x_envelope, i, j), w);
                 dense(&interaction->lin1, feature + j * n_hidden, h);
@@ -78,7 +78,7 @@ double frx_naive_schnet(const struct frx_system *system, const double *x, const 
         memcpy(feature, next, (size_t)n * n_hidden * sizeof *feature);
     }
     for (int i = 0; i < n; i++) {
-        double out[WIDEST];
+        double out[WIDEST] = {0};
         mlp(&net->output, feature + i * n_hidden, out);
         energy += net->scale * out[0];
     }
