@@ -21,10 +21,7 @@ void frx_json_end(struct frx_json *json) {
 /* Comma, line break and key before the next value. */
 static void lead(struct frx_json *json, const char *key) {
     if (!json->is_first) fputc(',', json->out);
-    if (!json->in_line)
-        fprintf(json->out, "\n%*s", 2 * json->depth, "");
-    else if (!json->is_first)
-        fputc(' ', json->out);
+    fprintf(json->out, "\n%*s", 2 * json->depth, "");
     json->is_first = 0;
     if (key) frx_print_quoted(key, json->out), fputs(": ", json->out);
 }
@@ -46,7 +43,7 @@ void frx_json_array(struct frx_json *json, const char *key) {
 
 void frx_json_close(struct frx_json *json) {
     json->depth--;
-    if (!json->is_first && !json->in_line) fprintf(json->out, "\n%*s", 2 * json->depth, "");
+    if (!json->is_first) fprintf(json->out, "\n%*s", 2 * json->depth, "");
     fputc(json->closing[json->depth], json->out);
     json->is_first = 0;
 }
@@ -67,13 +64,4 @@ void frx_json_integer(struct frx_json *json, const char *key, int64_t value) {
 void frx_json_text(struct frx_json *json, const char *key, const char *value) {
     lead(json, key);
     frx_print_quoted(value, json->out);
-}
-
-void frx_json_reals(struct frx_json *json, const char *key, int n, const double *value) {
-    open_bracket(json, key, '[', ']');
-    json->in_line = 1;
-    for (int i = 0; i < n; i++) frx_json_real(json, NULL, value[i]);
-    json->is_first = 0;
-    frx_json_close(json);
-    json->in_line = 0;
 }

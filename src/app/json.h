@@ -9,7 +9,7 @@
 
 struct frx_json {
     FILE *out;
-    int depth, is_first, in_line;
+    int depth, is_first;
     char closing[FRX_JSON_MAX_DEPTH]; /* brackets that are open */
 };
 
@@ -27,7 +27,5 @@ void frx_json_close(struct frx_json *json);
 void frx_json_real(struct frx_json *json, const char *key, double value);
 void frx_json_integer(struct frx_json *json, const char *key, int64_t value);
 void frx_json_text(struct frx_json *json, const char *key, const char *value);
-void frx_json_reals(struct frx_json *json, const char *key, int n,
-                    const double *value); /* an array in one line */
 
 #endif

@@ -41,7 +41,7 @@ static struct rung *make_rungs(const struct frx_summary *summary) {
         rung[k].acceptance = acceptance[k];
         rung[k].up_fraction = up[k];
         for (int r = 0; s && r < s->n_ladder * n_rung; r++)
-            rung[k].n_visitor += s->residence[r * n_rung + k] > 0;
+            rung[k].n_visitor += s->residence[(size_t)r * (size_t)n_rung + (size_t)k] > 0;
     }
     free(acceptance);
     return rung;
