@@ -81,7 +81,7 @@ static enum frx_status check_mlp(const char *name, const struct frx_mlp *mlp, in
 static enum frx_status check_envelope(const char *name, const struct frx_envelope *envelope, double r_cut) {
     const double lo = envelope->r_lo, hi = envelope->r_hi;
     if (!isfinite(lo) || !isfinite(hi) || lo < 0 || hi <= 0 || lo > hi ||
-        (envelope->kind == FRX_ENVELOPE_COSINE && lo >= hi))
+        (envelope->kind != FRX_ENVELOPE_IDENTITY && lo == hi))
         return FRX_FAIL(FRX_ERR_MODEL, "%s reaches from %g to %g A", name, lo, hi);
     if (hi < r_cut * (1 - 1e-6) && envelope->kind == FRX_ENVELOPE_IDENTITY)
         return FRX_FAIL(FRX_ERR_MODEL, "%s ends at %g A, inside the cutoff of %g A, without going to zero",

@@ -339,6 +339,18 @@ static void check_values(void) {
     check_refused("/priors/angles/atoms has shape");
 }
 
+/* An envelope that falls from 1 to 0 in no time has no slope to take forces from. */
+static void check_step_envelope(void) {
+    const hid_t file = open_good(), group = H5Gopen2(file, "network/envelope", H5P_DEFAULT);
+    H5Adelete(group, "kind"), H5Adelete(group, "r_lo"), H5Adelete(group, "r_hi");
+    CHECK_OK(frx_hdf5_put_string(group, "kind", "shifted_cosine"));
+    CHECK_OK(frx_hdf5_put_int(group, "r_lo", 9));
+    CHECK_OK(frx_hdf5_put_int(group, "r_hi", 9));
+    H5Gclose(group);
+    H5Fclose(file);
+    check_refused_as(FRX_ERR_MODEL, "filter envelope reaches from 9 to 9 A");
+}
+
 static void replace_dataset(const char *path, hid_t type, int rank, const hsize_t *shape,
                             const void *values) {
     const hid_t file = open_good();
@@ -420,6 +432,7 @@ int main(void) {
     check_attributes();
     check_unknown();
     check_values();
+    check_step_envelope();
     check_ranges();
     check_prior_names();
     check_truncations();
