@@ -98,9 +98,18 @@ void frx_messages_forward(const struct frx_message_pairs *pairs, const float *ta
     }
 }
 
+/* The vector is folded twice and then added up, instead of lane by lane. */
 static inline float horizontal_sum(frx_vector x) {
+    typedef float half_vector __attribute__((vector_size(FRX_VECTOR_BYTES / 2)));
+    typedef float quarter_vector __attribute__((vector_size(FRX_VECTOR_BYTES / 4)));
+    half_vector half[2];
+    memcpy(half, &x, sizeof half);
+    half[0] += half[1];
+    quarter_vector quarter[2];
+    memcpy(quarter, &half[0], sizeof quarter);
+    quarter[0] += quarter[1];
     float sum = 0;
-    for (int k = 0; k < FRX_LANES; k++) sum += x[k];
+    for (int k = 0; k < FRX_LANES / 4; k++) sum += quarter[0][k];
     return sum;
 }
 

@@ -13,7 +13,7 @@ typedef float frx_vector __attribute__((vector_size(FRX_VECTOR_BYTES), may_alias
 
 enum {
     FRX_LANES = FRX_VECTOR_BYTES / 4, /* floats in a vector */
-    FRX_SLICE_VECTORS = 4,            /* vectors in a slice of channels */
+    FRX_SLICE_VECTORS = 2,            /* vectors in a slice of channels */
     FRX_SLICE =
         FRX_LANES * FRX_SLICE_VECTORS, /* channels in a slice; all widths are padded to whole slices */
     FRX_ALIGNMENT = 64
