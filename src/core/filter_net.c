@@ -6,7 +6,7 @@
 
 /* Distances are worked on in blocks, lane by lane: activations are [channel][lane], lanes 0..BLOCK-1 hold
  * values and, when derivatives are wanted, lanes BLOCK..2 BLOCK-1 hold d/dr of the same. */
-enum { BLOCK = 8 };
+enum { BLOCK = 32 };
 
 void frx_envelope_eval(const struct frx_envelope *envelope, double r, double *value, double *slope) {
     const double lo = envelope->r_lo, hi = envelope->r_hi;

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Distances handed to the network at a time: three points of eight intervals. */
-enum { N_BATCH = 24 };
+/* Distances handed to the network at a time: one of its blocks. */
+enum { N_BATCH = 32 };
 
 /* One segment under construction. */
 struct piece {
@@ -32,7 +32,7 @@ struct builder {
 static void sample(const struct builder *builder, const struct piece *piece, int l, int n, const double *r) {
     const double margin = 1e-12 * (piece->hi - piece->lo);
     const int n_filter = builder->network->n_filter;
-    double inside[N_BATCH];
+    double inside[N_BATCH] = {0};
     for (int k = 0; k < n; k++) inside[k] = fmin(fmax(r[k], piece->lo + margin), piece->hi - margin);
     frx_filter_net_eval(builder->network, l, n, inside, builder->scratch, builder->value, builder->slope);
     for (int k = 0; k < n; k++)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_BLOCK = 8 }; /* pairs whose filters are evaluated together */
+enum { N_BLOCK = 32 }; /* pairs whose filters are evaluated together: a block of filter_net.c */
 
 struct frx_reference_work {
     double *filter_scratch;

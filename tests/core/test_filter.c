@@ -50,10 +50,10 @@ static void derivative(const struct frx_network *net) {
 
 /* Many distances at once, with and without slopes, give what one gives. */
 static void blocks(const struct frx_network *net) {
-    enum { n = 19 };
+    enum { n = 45 }; /* one whole block and a piece */
     double r[n], w[n][N_FILTER], dw[n][N_FILTER], w_only[n][N_FILTER];
     double *scratch = malloc(frx_filter_net_scratch(net) * sizeof *scratch);
-    for (int k = 0; k < n; k++) r[k] = 1 + 0.47 * k;
+    for (int k = 0; k < n; k++) r[k] = 1 + 0.2 * k;
     frx_filter_net_eval(net, 0, n, r, scratch, w[0], dw[0]);
     frx_filter_net_eval(net, 0, n, r, scratch, w_only[0], NULL);
     for (int k = 0; k < n; k++) {
