@@ -1,5 +1,6 @@
 /* One vector register of floats, by the compiler's vector extension: gcc and clang map it to whatever the
- * target has. Used where a loop's accumulators have to stay in registers; elsewhere plain loops do. */
+ * target has. Used where a loop's accumulators have to stay in registers; elsewhere plain loops do. Sizes
+ * depend on the target that this folder is compiled for, so its tests cannot count on them. */
 #ifndef FRX_CPU_SIMD_H
 #define FRX_CPU_SIMD_H
 
