@@ -3,9 +3,9 @@
 
     bench_pytorch.py SYSTEM.h5 [--threads N] [--replicas N] [--compile] [--seconds S]
 
-The network is read from a system file and evaluated as mlcg and other PyTorch codes do: filters per directed edge, messages
-gathered and scattered, forces by autograd, single precision. It gets what flashrex does not: the neighbour list for free, and
-no priors. Needs torch and h5py; installs nothing. Run it by hand on an idle machine.
+The network is read from a system file and evaluated as mlcg and other PyTorch codes do: filters per directed edge,
+messages gathered and scattered, forces by autograd, single precision. It gets what flashrex does not: the neighbour
+list for free, and no priors. Needs torch and h5py; installs nothing. Run it by hand on an idle machine.
 """
 
 import argparse
@@ -134,9 +134,10 @@ def main():
         best = min(best, time.perf_counter() - before)
         n += 1
     mean = (time.perf_counter() - start) / n
+    n_bead, n_edge = len(forces) // args.replicas, len(batch[2]) // args.replicas
     print(
-        f"PyTorch {torch.__version__}, {args.threads} thread(s), {args.replicas} replica(s) of {len(forces) // args.replicas} "
-        f"beads, {len(batch[2]) // args.replicas} edges{', compiled' if args.compile else ''}: "
+        f"PyTorch {torch.__version__}, {args.threads} thread(s), {args.replicas} replica(s) of {n_bead} beads, "
+        f"{n_edge} edges{', compiled' if args.compile else ''}: "
         f"{args.replicas / mean:.3g} force evaluations/s (best {args.replicas / best:.3g})"
     )
 
