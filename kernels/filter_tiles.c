@@ -1,6 +1,7 @@
 #include "filter_tiles.h"
 
 #include "filter_net.h"
+#include "rng.h"
 #include "tile_error.h"
 
 #include <math.h>
@@ -239,29 +240,50 @@ static void eval_tabulated(const void *filters, double r, double *value, double 
 
 enum { max_probe = 4 };
 
-/* Structures on which tables are judged, evenly taken from the starting structures, and what the network
- * gives there. */
+#define PROBE_SHAKE 0.2 /* Angstrom */
+
+/* Structures on which tables are judged: starting structures, evenly taken, shaken by about as much as heat
+ * does - a native structure is a minimum, and an error is no small part of forces that vanish - and what the
+ * network gives there. */
 struct probes {
     int n;
-    const double *positions[max_probe];
-    double energy[max_probe], *forces[max_probe]; /* [n_bead][3] */
-    double *scratch;                              /* [n_bead][3] */
+    double *positions[max_probe], *forces[max_probe]; /* [n_bead][3] */
+    double energy[max_probe];
+    double *scratch; /* [n_bead][3] */
 };
 
-/* Largest over the probes of ||f_table - f|| / ||f|| and of |E_table - E| per bead; no further probe is tried
- * once the force error exceeds `tolerance`. */
+static void place_probes(const struct frx_system *system, double *memory, struct probes *probes) {
+    const size_t n = 3 * (size_t)system->n_bead;
+    probes->n = system->n_structure < max_probe ? system->n_structure : max_probe;
+    probes->scratch = memory;
+    for (int p = 0; p < probes->n; p++) {
+        probes->positions[p] = memory + n * (size_t)(1 + p);
+        probes->forces[p] = memory + n * (size_t)(1 + max_probe + p);
+        const double *x = system->structures + n * (size_t)(p * system->n_structure / probes->n);
+        for (int i = 0; i < system->n_bead; i++) {
+            float normal[4];
+            frx_rng_normal4(frx_rng_draw(0, FRX_RNG_PROBE, (uint32_t)p, 0, (uint32_t)i), normal);
+            for (int d = 0; d < 3; d++)
+                probes->positions[p][3 * i + d] = x[3 * i + d] + PROBE_SHAKE * normal[d];
+        }
+    }
+}
+
+/* Largest over the probes of |f_table - f| over the root mean square of |f| over all probes, and of |E_table
+ * - E| per bead. No further probe is tried once the force error exceeds `tolerance`. */
 static enum frx_status probe_errors(const struct frx_system *system, const struct tabulated *table,
                                     const struct probes *probes, double tolerance, double *force,
                                     double *energy) {
+    double size = 0;
+    for (int p = 0; p < probes->n; p++)
+        for (int k = 0; k < 3 * system->n_bead; k++) size += pow(probes->forces[p][k], 2) / probes->n;
     *force = *energy = 0;
     for (int p = 0; p < probes->n && *force <= tolerance; p++) {
-        double e, deviation = 0, size = 0;
+        double e, deviation = 0;
         FRX_TRY(frx_network_forces_with(system, probes->positions[p], table->map->r_hi, eval_tabulated, table,
                                         &e, probes->scratch));
-        for (int k = 0; k < 3 * system->n_bead; k++) {
+        for (int k = 0; k < 3 * system->n_bead; k++)
             deviation += pow(probes->scratch[k] - probes->forces[p][k], 2);
-            size += pow(probes->forces[p][k], 2);
-        }
         if (size > 0) *force = fmax(*force, sqrt(deviation / size));
         *energy = fmax(*energy, fabs(e - probes->energy[p]) / system->n_bead);
     }
@@ -359,21 +381,16 @@ enum frx_status frx_filter_tiles_create(const struct frx_system *system, double 
     FRX_TRY(sample_network(network, &fine));
     const size_t m = (size_t)fine.n_channel, n_row = FRX_TILE_INTERVAL * FRX_TILE_MAX + 3,
                  n = 3 * (size_t)system->n_bead;
-    double *forces = malloc(sizeof(double) * n * (max_probe + 1));
+    double *memory = malloc(sizeof(double) * n * (2 * max_probe + 1));
     struct workspace work = {.scratch = malloc(sizeof(double) * (2 * m + 4 * n_row)),
                              .trial = malloc(sizeof(double) * n_row * m),
                              .best = malloc(sizeof(double) * n_row * m)};
-    work.probes.n = system->n_structure < max_probe ? system->n_structure : max_probe;
-    for (int p = 0; forces && p < work.probes.n; p++) {
-        work.probes.positions[p] = system->structures + n * (size_t)(p * system->n_structure / work.probes.n);
-        work.probes.forces[p] = forces + n * (size_t)p;
-    }
-    work.probes.scratch = forces + n * max_probe;
+    if (memory) place_probes(system, memory, &work.probes);
     enum frx_status status =
-        work.scratch && work.trial && work.best && forces
+        work.scratch && work.trial && work.best && memory
             ? search(system, &fine, tolerance, &work, tiles)
             : FRX_FAIL(FRX_ERR_MEMORY, "no memory for a filter table of %d channels", fine.n_channel);
-    free(work.scratch), free(work.trial), free(work.best), free(forces);
+    free(work.scratch), free(work.trial), free(work.best), free(memory);
     free(fine.value);
     free(fine.slope);
     if (status != FRX_OK) frx_filter_tiles_clear(tiles);

@@ -42,16 +42,16 @@ struct frx_filter_tiles {
     double error_value;  /* root-mean-square deviation from the network over its own root mean square, pairs
                             weighted */
     double error_slope;  /* by min(r, 10 A)^2; the largest over interactions */
-    double error_force;  /* ||df|| / ||f|| of the network's forces, the largest over up to four starting
-                            structures */
+    double error_force;  /* |df| of the network's forces on up to four starting structures, the largest, over
+                            the  root mean square of |f| there */
     double error_energy; /* |dE| per bead, kcal/mol, likewise */
 };
 
-/* Tabulate the filters of a validated system's network on the fewest tiles whose forces on the first starting
- * structure deviate from the network's by at most `tolerance`, ||df|| / ||f||. r_contact: no pair is expected
- * closer, Angstrom; the table starts there (or at the lower cutoff). Owned by the caller; free with
- * frx_filter_tiles_clear. Errors: FRX_ERR_MODEL (tolerance out of reach with FRX_TILE_MAX tiles: says what
- * was reached), FRX_ERR_MEMORY. Local. */
+/* Tabulate the filters of a validated system's network on the fewest tiles whose forces on shaken starting
+ * structures deviate from the network's by at most `tolerance` (error_force below) and whose energies by
+ * FRX_TILE_ENERGY_TOLERANCE. r_contact: no pair is expected closer, Angstrom; the table starts there (or at
+ * the lower cutoff). Owned by the caller; free with frx_filter_tiles_clear. Errors: FRX_ERR_MODEL (out of
+ * reach with FRX_TILE_MAX tiles: says what was reached), FRX_ERR_MEMORY. Local. */
 FRX_CHECKED enum frx_status frx_filter_tiles_create(const struct frx_system *system, double r_contact,
                                                     double tolerance, struct frx_filter_tiles *tiles);
 void frx_filter_tiles_clear(struct frx_filter_tiles *tiles);

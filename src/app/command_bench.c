@@ -89,14 +89,8 @@ static enum frx_status try_engine(const struct bench *bench, const struct frx_en
     const struct frx_system *system = bench->system;
     struct frx_engine *engine = NULL;
     FRX_TRY(engine_class->create(system, options, &engine));
-    enum frx_status status = FRX_OK;
-    for (int r = 0; r < options->n_rep && status == FRX_OK; r++) {
-        const size_t structure = (size_t)(r % system->n_structure);
-        const struct frx_state_view state = {.positions =
-                                                 system->structures + structure * 3 * (size_t)system->n_bead};
-        status = engine_class->set_state(engine, r, 1, &state);
-    }
-    if (status == FRX_OK) status = engine_class->draw_velocities(engine);
+    /* Every replica starts, as the engine makes it, from the first structure: others may be strained. */
+    enum frx_status status = engine_class->draw_velocities(engine);
     if (status == FRX_OK)
         status = frx_trial_run(engine_class, engine, options->n_rep, system->n_bead, n_step, BENCH_SECONDS,
                                with_evaluations, trial);

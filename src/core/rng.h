@@ -26,7 +26,8 @@ enum frx_rng_domain {
     FRX_RNG_VELOCITY = 2, /* initial velocities: (replica identity, 0, bead) */
     FRX_RNG_SWAP = 3,     /* acceptance of a pair: (ladder, exchange index, pair) */
     FRX_RNG_SCHEME = 4,   /* choices of the exchange scheme: (ladder, exchange index, draw) */
-    FRX_RNG_TEST = 5      /* tests and benchmarks */
+    FRX_RNG_TEST = 5,     /* tests and benchmarks */
+    FRX_RNG_PROBE = 6     /* shaken structures on which tables are judged: (structure, 0, bead) */
 };
 
 #define FRX_SEED_MAX ((UINT64_C(1) << 56) - 1)
