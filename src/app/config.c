@@ -2,7 +2,9 @@
 
 #include "config_schema.h"
 #include "ladder.h"
+#include "rng.h"
 #include "suggest.h"
+#include "swap.h"
 #include "units.h"
 #include "user_error.h"
 
@@ -99,6 +101,8 @@ static enum frx_status set_defaults(struct frx_config *config) {
     return FRX_OK;
 }
 
+#define GIBBS_MAX_RUNG 256 /* 17 million draws, a second per exchange */
+
 /* The three ways to give temperatures. */
 static const char *const temperature_way[] = {"temperatures", "betas", "ladder"};
 #define N_WAY 3
@@ -174,6 +178,19 @@ static enum frx_status resolve_temperatures(struct frx_config *config) {
     return FRX_OK;
 }
 
+/* What the ranges of single keys cannot say. */
+static enum frx_status check_limits(const struct frx_config *config) {
+    if ((uint64_t)config->seed > FRX_SEED_MAX) /* its range is kept in doubles, which skip numbers up there */
+        return frx_config_error(config, "seed", "the largest seed is %llu", (unsigned long long)FRX_SEED_MAX);
+    if (config->scheme == FRX_SCHEME_GIBBS && config->temperatures.n > GIBBS_MAX_RUNG)
+        return frx_config_error(
+            config, "exchange_scheme",
+            "gibbs tries as many pairs as the cube of the number of temperatures, which is %d; "
+            "above %d use even-odd",
+            config->temperatures.n, GIBBS_MAX_RUNG);
+    return FRX_OK;
+}
+
 /* A relative path in a config file starts at the file's folder. */
 static enum frx_status resolve_paths(struct frx_config *config) {
     const char *file = config->file.name, *slash = strrchr(file, '/');
@@ -216,6 +233,7 @@ enum frx_status frx_config_load(const char *path, int n, char *const *arguments,
         if (frx_config_key[k].required && !config->given[k].source)
             return missing(config, frx_config_key[k].name);
     FRX_TRY(resolve_temperatures(config));
+    FRX_TRY(check_limits(config));
     return resolve_paths(config);
 }
 

@@ -141,6 +141,22 @@ ERRORS = {
         "      - 300.0\n"
         "        ^~~~~\n",
     ),
+    "seed of 57 bits": (
+        MINIMAL + "seed: 72057594037927936\n",
+        [],
+        "run.yaml:5:7: error: the largest seed is 72057594037927935\n"
+        "    seed: 72057594037927936\n"
+        "          ^~~~~~~~~~~~~~~~~\n",
+    ),
+    "gibbs on too many rungs": (
+        "system: s.h5\noutput: out\nladder: {t_min: 300, t_max: 400, n_rungs: 300}\nn_timesteps: 1000\n"
+        "exchange_scheme: gibbs\n",
+        [],
+        "run.yaml:5:18: error: gibbs tries as many pairs as the cube of the number of temperatures, which is 300; "
+        "above 256 use even-odd\n"
+        "    exchange_scheme: gibbs\n"
+        "                     ^~~~~\n",
+    ),
     "ascending betas": (
         "system: s.h5\noutput: out\nbetas: [1.5, 1.6]\nn_timesteps: 1000\n",
         [],
