@@ -6,8 +6,10 @@
 
 #ifdef __AVX512F__
 #define FRX_VECTOR_BYTES 64
-#else
+#elif defined(__AVX__)
 #define FRX_VECTOR_BYTES 32
+#else
+#define FRX_VECTOR_BYTES 16
 #endif
 
 typedef float frx_vector __attribute__((vector_size(FRX_VECTOR_BYTES), may_alias));
