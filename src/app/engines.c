@@ -19,7 +19,8 @@ enum frx_status frx_engine_choose(enum frx_config_engine wanted,
 #ifdef FRX_WITH_CUDA
     const enum frx_status status = frx_device_select(0);
     if (status == FRX_OK) *engine_class = &frx_cuda_engine;
-    return wanted == FRX_CONFIG_ENGINE_AUTO ? FRX_OK : status;
+    if (status == FRX_OK || wanted == FRX_CONFIG_ENGINE_AUTO) return FRX_OK;
+    return FRX_FAIL(status, "%s; the engine cpu needs no GPU", frx_error_message());
 #else
     if (wanted == FRX_CONFIG_ENGINE_AUTO) return FRX_OK;
     return FRX_FAIL(FRX_ERR_UNSUPPORTED,
