@@ -114,6 +114,7 @@ static enum frx_status run_session(struct frx_session *session, int overwrite, e
     if (status == FRX_OK) status = frx_agree(session->comm, frx_tally_create(session->ladder.n_rung, &tally));
     if (status == FRX_OK) status = create_trajectory(session, overwrite, &run.trajectory);
     if (status == FRX_OK) {
+        if (session->comm->rank == 0) frx_summary_discard(session->config.output);
         run.exchange = frx_session_exchanges(session) ? exchange : NULL;
         run.tally = &tally;
         status = run_and_report(&run, mode);

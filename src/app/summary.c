@@ -194,6 +194,12 @@ static void write_json(const struct frx_summary *summary, const struct rung *run
     frx_json_end(&json);
 }
 
+void frx_summary_discard(const char *directory) {
+    char path[PATH_SIZE];
+    snprintf(path, sizeof path, "%s/summary.json", directory);
+    remove(path); /* usually there is none */
+}
+
 enum frx_status frx_summary_write(const struct frx_summary *summary, const char *directory) {
     char path[PATH_SIZE], temporary[PATH_SIZE];
     snprintf(path, sizeof path, "%s/summary.json", directory);

@@ -19,6 +19,10 @@ struct frx_summary {
 /* Print the table, one row per rung: temperature, energies, acceptance, mixing. Local. */
 void frx_summary_print(const struct frx_summary *summary, FILE *out);
 
+/* Remove a summary that an earlier run left in `directory`, so that a run that is killed has none rather than
+ * another's. Local: call it on one rank. */
+void frx_summary_discard(const char *directory);
+
 /* Write `directory`/summary.json, through a temporary name. Errors: FRX_ERR_IO. Local: call it on one rank.
  */
 FRX_CHECKED enum frx_status frx_summary_write(const struct frx_summary *summary, const char *directory);

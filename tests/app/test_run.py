@@ -161,6 +161,23 @@ def test_output_that_exists_is_kept_unless_told_otherwise(chain, flashrex, tmp_p
     assert (tmp_path / "out" / "segment_0001.h5").read_bytes() != before
 
 
+def test_summary_of_a_replaced_run_is_gone_before_the_new_one_ends(chain, flashrex, tmp_path):
+    flashrex("run", chain).ok()
+    summary = tmp_path / "out" / "summary.json"
+    assert summary.exists()
+    command = [os.environ["FRX_PROGRAM"], "run", chain, "n_timesteps=1e9", "--overwrite", "--progress", "quiet"]
+    process = subprocess.Popen([str(word) for word in command], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.time() + 100
+        while summary.exists() and time.time() < deadline:
+            assert process.poll() is None
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.wait()
+    assert not summary.exists()
+
+
 def test_one_temperature_no_exchange_and_start(chain, flashrex, tmp_path):
     result = flashrex("run", chain, "temperatures=[300]", "n_ladders=3", "output=one", ranks=2).ok()
     assert "accept" not in result.out
