@@ -1,6 +1,7 @@
 #include "file_info.h"
 
 #include "hdf5_read.h"
+#include "journal.h"
 #include "run_directory.h"
 #include "sha256.h"
 
@@ -108,14 +109,16 @@ static enum frx_status read_committed(hid_t file, int64_t committed[2]) {
     return FRX_OK;
 }
 
-/* Add one segment; those before it have been added. */
-static enum frx_status add_segment(hid_t file, struct frx_file_info *info) {
+/* Add one segment; those before it have been added. counted: how many of its rows count; NULL: as it says. */
+static enum frx_status add_segment(hid_t file, const int64_t *counted, struct frx_file_info *info) {
     FRX_HID frames = H5I_INVALID_HID;
     int64_t committed[2] = {0, 0}, shape[4];
     if (info->n_segment == 0) FRX_TRY(describe_run_group(file, info));
     FRX_TRY(frx_hdf5_open_group(file, "frames", &frames));
     FRX_TRY(read_shape(frames, "position", 4, shape));
     FRX_TRY(read_committed(file, committed));
+    for (int k = 0; counted && k < 2; k++)
+        if (counted[k] < committed[k]) committed[k] = counted[k];
     if (shape[1] != (int64_t)info->n_ladder * info->n_rung) {
         char place[FRX_PLACE_SIZE];
         frx_hdf5_place(frames, "position", place);
@@ -133,7 +136,8 @@ static enum frx_status add_segment(hid_t file, struct frx_file_info *info) {
 
 /* ---- any file ---- */
 
-static enum frx_status describe_file(const char *path, int in_run, struct frx_file_info *info) {
+static enum frx_status describe_file(const char *path, int in_run, const int64_t *counted,
+                                     struct frx_file_info *info) {
     static const char *const formats[] = {"system", "segment", "frames", "view", NULL};
     FRX_HID file = H5I_INVALID_HID;
     FRX_TRY(frx_hdf5_open(path, &file));
@@ -157,7 +161,7 @@ static enum frx_status describe_file(const char *path, int in_run, struct frx_fi
         return describe_system(file, path, info);
     case 1:
         info->kind = FRX_FILE_RUN;
-        return add_segment(file, info);
+        return add_segment(file, counted, info);
     case 2:
         info->kind = FRX_FILE_FRAMES;
         return describe_frames(file, info);
@@ -166,7 +170,8 @@ static enum frx_status describe_file(const char *path, int in_run, struct frx_fi
     }
 }
 
-static enum frx_status describe_directory(const char *directory, struct frx_file_info *info) {
+static enum frx_status describe_segments(const char *directory, int n_journal, const int64_t (*counted)[2],
+                                         struct frx_file_info *info) {
     const int n_segment = frx_run_count_segments(directory);
     if (n_segment == 0) return FRX_FAIL(FRX_ERR_FORMAT, "%s is a directory without a run in it", directory);
     for (int s = 1; s <= n_segment; s++) {
@@ -174,11 +179,21 @@ static enum frx_status describe_directory(const char *directory, struct frx_file
         snprintf(name, sizeof name, FRX_SEGMENT_FORMAT, s);
         char *path = frx_run_path(directory, name);
         if (!path) return FRX_FAIL(FRX_ERR_MEMORY, "no memory for a path");
-        const enum frx_status status = describe_file(path, 1, info);
+        const enum frx_status status = describe_file(path, 1, s <= n_journal ? counted[s - 1] : NULL, info);
         free(path);
         if (status != FRX_OK) return status;
     }
     return FRX_OK;
+}
+
+static enum frx_status describe_directory(const char *directory, struct frx_file_info *info) {
+    int n_journal;
+    int64_t(*counted)[2];
+    FRX_TRY(frx_journal_read(directory, &n_journal, &counted));
+    const enum frx_status status =
+        describe_segments(directory, n_journal, (const int64_t(*)[2])counted, info);
+    free(counted);
+    return status;
 }
 
 enum frx_status frx_file_info_read(const char *path, struct frx_file_info *info) {
@@ -186,7 +201,7 @@ enum frx_status frx_file_info_read(const char *path, struct frx_file_info *info)
     struct stat status;
     const int is_directory = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
     const enum frx_status result =
-        is_directory ? describe_directory(path, info) : describe_file(path, 0, info);
+        is_directory ? describe_directory(path, info) : describe_file(path, 0, NULL, info);
     if (result != FRX_OK) frx_file_info_clear(info);
     return result;
 }

@@ -1,5 +1,7 @@
 #include "run_directory.h"
 
+#include "checkpoint.h"
+#include "journal.h"
 #include "pdb.h"
 #include "view.h"
 
@@ -41,9 +43,11 @@ static int ends_with(const char *text, const char *end) {
     return n >= n_end && strcmp(text + n - n_end, end) == 0;
 }
 
-/* The names that frx_run_create gives to files. */
+/* The names of a run's files. */
 static int is_output(const char *name) {
     return (strncmp(name, "segment_", 8) == 0 && ends_with(name, ".h5")) || strcmp(name, FRX_RUN_PDB) == 0 ||
+           strcmp(name, FRX_JOURNAL) == 0 || strcmp(name, FRX_CHECKPOINT) == 0 ||
+           strcmp(name, FRX_CHECKPOINT_PREVIOUS) == 0 ||
            ((strncmp(name, "T_", 2) == 0 || strncmp(name, "ladder_", 7) == 0) && ends_with(name, ".h5md"));
 }
 
@@ -116,8 +120,7 @@ static enum frx_status make_pdb(const char *directory, const struct frx_trajecto
     return status;
 }
 
-static enum frx_status make_views(const char *directory, const char *segment_name,
-                                  const struct frx_segment_shape *shape,
+static enum frx_status make_views(const char *directory, const struct frx_segment_shape *shape,
                                   const struct frx_trajectory_options *options) {
     char *topology = frx_view_topology(options->system);
     if (!topology) return FRX_FAIL(FRX_ERR_MEMORY, "no memory for the topology");
@@ -129,7 +132,7 @@ static enum frx_status make_views(const char *directory, const char *segment_nam
         if (!path)
             status = FRX_FAIL(FRX_ERR_MEMORY, "no memory for a path");
         else
-            status = frx_view_create(path, segment_name, shape, options, p, topology);
+            status = frx_view_create(path, shape, options, p, topology);
         free(path);
     }
     free(topology);
@@ -139,16 +142,24 @@ static enum frx_status make_views(const char *directory, const char *segment_nam
 static enum frx_status make_all(const char *directory, const struct frx_segment_shape *shape,
                                 const struct frx_trajectory_options *options) {
     char segment_name[32];
-    snprintf(segment_name, sizeof segment_name, FRX_SEGMENT_FORMAT, 1);
+    snprintf(segment_name, sizeof segment_name, FRX_SEGMENT_FORMAT, options->n_previous + 1);
     FRX_TRY(make_segment(directory, segment_name, shape, options));
-    FRX_TRY(make_pdb(directory, options));
-    return make_views(directory, segment_name, shape, options);
+    if (options->n_previous == 0) FRX_TRY(make_pdb(directory, options));
+    return make_views(directory, shape, options);
 }
 
-/* Replace an older run, then make the new names last through a power failure. */
-static enum frx_status publish(const char *directory, int overwrite) {
-    if (overwrite) FRX_TRY(for_each(directory, is_output, delete_file));
+/* The journal goes first: it takes rows away that the new segment will have again. A kill in between is
+ * mended by continuing once more, for the checkpoint says everything. */
+static enum frx_status publish(const char *directory, const struct frx_trajectory_options *options) {
+    if (options->n_previous > 0)
+        FRX_TRY(frx_journal_write(directory, options->n_previous, options->previous));
+    else if (options->overwrite)
+        FRX_TRY(for_each(directory, is_output, delete_file));
     FRX_TRY(for_each(directory, is_temporary_output, publish_file));
+    return frx_run_sync(directory);
+}
+
+enum frx_status frx_run_sync(const char *directory) {
     const int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (descriptor < 0) return FRX_FAIL(FRX_ERR_IO, "cannot open %s: %s", directory, strerror(errno));
     fsync(descriptor);
@@ -165,10 +176,11 @@ enum frx_status frx_run_create(const char *directory, const struct frx_segment_s
     const int made = mkdir(directory, 0777) == 0;
     if (!made && errno != EEXIST)
         return FRX_FAIL(FRX_ERR_IO, "cannot make directory %s: %s", directory, strerror(errno));
-    if (!options->overwrite) FRX_TRY(for_each(directory, is_output, refuse_existing));
+    if (!options->overwrite && options->n_previous == 0)
+        FRX_TRY(for_each(directory, is_output, refuse_existing));
     FRX_TRY(for_each(directory, is_temporary_output, delete_file));
     enum frx_status status = make_all(directory, shape, options);
-    if (status == FRX_OK) status = publish(directory, options->overwrite);
+    if (status == FRX_OK) status = publish(directory, options);
     if (status == FRX_OK) return FRX_OK;
     char message[FRX_MESSAGE_SIZE];
     snprintf(message, sizeof message, "%s", frx_error_message());

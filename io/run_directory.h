@@ -10,11 +10,12 @@
 /* "directory/name", owned by the caller; NULL if there is no memory. Local. */
 char *frx_run_path(const char *directory, const char *name);
 
-/* Number of segments in a directory: segment_0001.h5, segment_0002.h5, .. without a gap. Local. */
-int frx_run_count_segments(const char *directory);
+/* Make the names in a directory last through a power failure. Errors: FRX_ERR_IO. Local. */
+FRX_CHECKED enum frx_status frx_run_sync(const char *directory);
 
-/* Make the directory if need be, the skeleton of the first segment, the views and the PDB. Everything is made
- * under temporary names first: on failure nothing is left behind and an older run is unharmed. Errors:
+/* Make the directory if need be, the skeleton of the first segment, the views and the PDB; for a run that
+ * is continued the skeleton of the next segment, the views and the journal. Everything is made under
+ * temporary names first: on failure nothing is left behind and an older run is unharmed. Errors:
  * FRX_ERR_EXISTS if there is a run and options->overwrite is 0, FRX_ERR_IO, FRX_ERR_MODEL, FRX_ERR_MEMORY.
  * Local, by one rank. */
 FRX_CHECKED enum frx_status frx_run_create(const char *directory, const struct frx_segment_shape *shape,

@@ -120,7 +120,7 @@ static enum frx_status open_run(struct frx_trajectory *t, const char *directory,
     if (t->rank == 0) status = frx_run_create(directory, &shape, options);
     FRX_TRY(frx_io_agree(t->comm, status));
     char name[32];
-    snprintf(name, sizeof name, FRX_SEGMENT_FORMAT, 1);
+    snprintf(name, sizeof name, FRX_SEGMENT_FORMAT, options->n_previous + 1);
     char *path = frx_run_path(directory, name);
     if (!path) status = FRX_FAIL(FRX_ERR_MEMORY, "no memory for a path");
     status = frx_io_agree(t->comm, status);

@@ -37,6 +37,10 @@ struct frx_trajectory_options {
     const char *build;     /* compiler, commit, libraries; any number of lines */
     int commit_interval;   /* frames after which to commit at the latest; 0: when the buffers are full */
     int overwrite;         /* replace the output of an earlier run in the same directory */
+    /* to continue a run: how many rows of each earlier segment count, frames and exchange events; 0 segments:
+     * a new run */
+    int n_previous;
+    const int64_t (*previous)[2]; /* [n_previous] */
 };
 
 /* This rank's part of one frame. Arrays are copied. */
@@ -64,8 +68,13 @@ struct frx_exchange_record {
 
 struct frx_trajectory;
 
+/* Number of segments in a run directory, 0 if there is none. Local. */
+int frx_run_count_segments(const char *directory);
+
 /* Create the run directory (its parent must exist; an existing directory is used) with segment_0001.h5, the
- * views and system.pdb, and open the segment on all ranks. All are made under temporary names first, so a
+ * views and system.pdb, and open the segment on all ranks. A run that is continued gets another segment, a
+ * journal that fixes what counts of the earlier ones, and new views of them all; segments are never reopened
+ * for writing. All are made under temporary names first, so a
  * failure leaves no half-made output and an older one unharmed. *trajectory is owned by the caller. Errors:
  * FRX_ERR_EXISTS if the directory holds a run and `overwrite` is 0, FRX_ERR_IO, FRX_ERR_ARGUMENT,
  * FRX_ERR_MEMORY; agreed on. Collective. */

@@ -1,8 +1,9 @@
-/* Private to io/: views, the small H5MD files that show one place of a segment as a trajectory
- * (docs/formats.md, "Views"). They hold no coordinates: their datasets are virtual ones on the segment beside
- * them and grow with it. What analysis programs need beyond the H5MD standard was tried and is tested:
- * variable-length units, a group called `trajectory`, step and time for every frame (MDAnalysis);
- * `coordinates`, `time` with `units` and a JSON `topology` at the root (mdtraj).
+/* Private to io/: views, the small H5MD files that show one place of a run as a trajectory
+ * (docs/formats.md, "Views"). They hold no coordinates: their datasets are virtual ones on the segments
+ * beside them, of the finished ones the rows that count, and grow with the last. What analysis programs need
+ * beyond the H5MD standard was tried and is tested: variable-length units, a group called `trajectory`, step
+ * and time for every frame (MDAnalysis); `coordinates`, `time` with `units` and a JSON `topology` at the root
+ * (mdtraj).
  *
  * Source: H5MD 1.1, de Buyl, Colberg, Hoefling, Comput. Phys. Commun. 185, 1546 (2014). */
 #ifndef FRX_IO_VIEW_H
@@ -10,10 +11,9 @@
 
 #include "segment.h"
 
-/* Create the view of a place of the segment called segment_name in the same directory; `topology` is from
- * frx_view_topology. Errors: FRX_ERR_IO. Local. */
-FRX_CHECKED enum frx_status frx_view_create(const char *path, const char *segment_name,
-                                            const struct frx_segment_shape *shape,
+/* Create the view of a place of all segments in the same directory, options->n_previous finished ones and the
+ * growing one; `topology` is from frx_view_topology. Errors: FRX_ERR_IO. Local. */
+FRX_CHECKED enum frx_status frx_view_create(const char *path, const struct frx_segment_shape *shape,
                                             const struct frx_trajectory_options *options, int place,
                                             const char *topology);
 

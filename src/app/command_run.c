@@ -1,24 +1,24 @@
 /* flashrex run */
 #include "command.h"
 #include "interrupt.h"
+#include "print.h"
 #include "progress.h"
+#include "restart.h"
 #include "run_loop.h"
 #include "session.h"
 #include "summary.h"
+#include "user_error.h"
 #include "version.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* The whole config as text, to be kept with the results; NULL when out of memory. */
-static char *config_text(const struct frx_config *config) {
-    char *text = NULL;
-    size_t n_byte = 0;
-    FILE *out = open_memstream(&text, &n_byte);
-    if (!out) return NULL;
-    frx_config_write(config, out);
-    return fclose(out) == 0 ? text : NULL;
-}
+/* How the command line wants it. */
+struct wish {
+    int overwrite, go_on;
+    double stop_time; /* MPI_Wtime; 0: none */
+    enum frx_progress_mode mode;
+};
 
 /* Add to the error message what the user can do about it. */
 static void advise(const char *what) {
@@ -27,9 +27,9 @@ static void advise(const char *what) {
     frx_error_set(message);
 }
 
-static enum frx_status create_trajectory(const struct frx_session *session, int overwrite,
-                                         struct frx_trajectory **trajectory) {
-    char *config = config_text(&session->config);
+static enum frx_status create_trajectory(const struct frx_session *session, const struct frx_restart *restart,
+                                         int overwrite, struct frx_trajectory **trajectory) {
+    char *config = frx_config_text(&session->config);
     const struct frx_trajectory_options options = {
         .system = &session->system,
         .system_path = session->config.system,
@@ -43,45 +43,71 @@ static enum frx_status create_trajectory(const struct frx_session *session, int 
         .generator = "flashrex " FRX_VERSION,
         .build = FRX_VERSION_COMMIT "\n" FRX_BUILD_TYPE ", " FRX_BUILD_COMPILER "\n" FRX_BUILD_TARGET
                                     "\n" FRX_BUILD_LIBRARIES "\nCUDA " FRX_BUILD_CUDA,
-        .overwrite = overwrite};
+        .overwrite = overwrite,
+        .n_previous = restart->n_segment,
+        .previous = (const int64_t(*)[2])restart->segment};
     enum frx_status status =
         frx_agree(session->comm,
                   config ? FRX_OK : FRX_FAIL(FRX_ERR_MEMORY, "out of memory for the text of the config"));
     if (status == FRX_OK)
         status = frx_trajectory_create(session->comm->mpi, session->config.output, &options, trajectory);
     free(config);
-    if (status == FRX_ERR_EXISTS) advise("choose another output, or replace it with --overwrite");
+    if (status == FRX_ERR_EXISTS)
+        advise("continue it with --continue, replace it with --overwrite, or choose another output");
     return status;
 }
 
-static enum frx_status create_exchange(struct frx_session *session, struct frx_exchange **exchange) {
-    const struct frx_exchange_options options = frx_session_exchange_options(session);
+/* Engine and exchange at the first step or, if a restart was found, as it says. rung_of_slot [n_slot]. */
+static enum frx_status create_exchange(struct frx_session *session, const struct frx_restart *restart,
+                                       int *rung_of_slot, struct frx_tally *tally,
+                                       struct frx_exchange **exchange) {
+    struct frx_exchange_options options = frx_session_exchange_options(session);
+    if (restart->found) {
+        FRX_TRY(frx_agree(session->comm, frx_restart_engine(restart, session, rung_of_slot)));
+        options.rung_of_slot = rung_of_slot;
+    }
     FRX_TRY(frx_exchange_create(session->comm, &session->ladder, session->engine_class, session->engine,
                                 &options, exchange));
-    return frx_agree(session->comm, session->engine_class->draw_velocities(session->engine));
+    if (!restart->found)
+        return frx_agree(session->comm, session->engine_class->draw_velocities(session->engine));
+    struct frx_statistics *statistics =
+        frx_session_exchanges(session) ? frx_exchange_statistics(*exchange) : NULL;
+    return frx_agree(session->comm, frx_restart_sums(restart, statistics, tally));
 }
 
-static enum frx_status run_and_report(struct frx_run *run, enum frx_progress_mode mode) {
+/* Write what is left. n_frame: frames on the disk, in all segments. */
+static enum frx_status close_trajectory(struct frx_run *run, int64_t *n_frame) {
+    enum frx_status saved = FRX_OK;
+    if (run->trajectory) {
+        int64_t *present = run->segment[run->n_segment - 1];
+        saved = frx_trajectory_commit(run->trajectory);
+        frx_trajectory_committed(run->trajectory, &present[0], &present[1]);
+        const enum frx_status closed = frx_trajectory_close(run->trajectory);
+        if (saved == FRX_OK) saved = closed;
+        run->trajectory = NULL;
+    }
+    *n_frame = 0;
+    for (int s = 0; s < run->n_segment; s++) *n_frame += run->segment[s][0];
+    return saved;
+}
+
+static enum frx_status run_and_report(struct frx_run *run, double seconds_before,
+                                      enum frx_progress_mode mode) {
     struct frx_session *session = run->session;
     struct frx_progress progress;
     frx_interrupt_watch();
-    frx_progress_start(session, mode, &progress);
+    frx_progress_start(session, mode, seconds_before, &progress);
     run->progress = &progress;
     enum frx_status status = frx_run_loop(run);
     if (status == FRX_ERR_DIVERGED) advise("try a smaller dt, or other starting structures");
     const double seconds = frx_progress_seconds(&progress);
     frx_progress_clear(&progress);
-    if (!run->exchange) frx_tally_reduce(session->comm, run->tally); /* each rank counted its own */
 
     /* What was saved stays readable, however the run ended; its own failure is the one to report. */
     char message[FRX_MESSAGE_SIZE];
     snprintf(message, sizeof message, "%s", frx_error_message());
-    int64_t n_frame, n_exchange;
-    enum frx_status saved = frx_trajectory_commit(run->trajectory);
-    frx_trajectory_committed(run->trajectory, &n_frame, &n_exchange);
-    const enum frx_status closed = frx_trajectory_close(run->trajectory);
-    run->trajectory = NULL;
-    if (saved == FRX_OK) saved = closed;
+    int64_t n_frame;
+    const enum frx_status saved = close_trajectory(run, &n_frame);
     if (status == FRX_OK)
         status = saved;
     else
@@ -105,44 +131,121 @@ static enum frx_status run_and_report(struct frx_run *run, enum frx_progress_mod
     return status == FRX_OK ? frx_agree(session->comm, written) : status;
 }
 
-static enum frx_status run_session(struct frx_session *session, int overwrite, enum frx_progress_mode mode) {
-    struct frx_run run = {.session = session};
+/* The segments that count, with room for the one that this job writes. */
+static enum frx_status list_segments(const struct frx_restart *restart, struct frx_run *run) {
+    const size_t n = (size_t)restart->n_segment;
+    run->n_segment = restart->n_segment + 1;
+    run->segment = calloc(n + 1, sizeof *run->segment);
+    if (!run->segment) return FRX_FAIL(FRX_ERR_MEMORY, "out of memory for a list of segments");
+    if (n > 0) memcpy(run->segment, restart->segment, n * sizeof *run->segment);
+    return FRX_OK;
+}
+
+static enum frx_status make_run(struct frx_session *session, const struct frx_restart *restart,
+                                const struct wish *wish, struct frx_run *run,
+                                struct frx_exchange **exchange) {
+    int *rung_of_slot = malloc((size_t)session->n_slot * sizeof *rung_of_slot);
+    enum frx_status status = rung_of_slot ? frx_tally_create(session->ladder.n_rung, run->tally)
+                                          : FRX_FAIL(FRX_ERR_MEMORY, "out of memory for a run");
+    if (status == FRX_OK) status = list_segments(restart, run);
+    status = frx_agree(session->comm, status);
+    if (status == FRX_OK) status = create_exchange(session, restart, rung_of_slot, run->tally, exchange);
+    free(rung_of_slot);
+    FRX_TRY(status);
+    run->exchange = frx_session_exchanges(session) ? *exchange : NULL;
+    run->step = restart->counts.step;
+    run->stop_time = wish->stop_time;
+    if (run->step == session->config.n_timesteps) return FRX_OK; /* nothing left to write */
+    FRX_TRY(create_trajectory(session, restart, wish->overwrite, &run->trajectory));
+    if (session->comm->rank == 0) frx_summary_discard(session->config.output);
+    return FRX_OK;
+}
+
+static enum frx_status run_session(struct frx_session *session, const struct frx_restart *restart,
+                                   const struct wish *wish) {
     struct frx_tally tally = {0};
+    struct frx_run run = {.session = session, .tally = &tally};
     struct frx_exchange *exchange = NULL;
     FRX_TRY(frx_session_start(session));
-    enum frx_status status = create_exchange(session, &exchange);
-    if (status == FRX_OK) status = frx_agree(session->comm, frx_tally_create(session->ladder.n_rung, &tally));
-    if (status == FRX_OK) status = create_trajectory(session, overwrite, &run.trajectory);
-    if (status == FRX_OK) {
-        if (session->comm->rank == 0) frx_summary_discard(session->config.output);
-        run.exchange = frx_session_exchanges(session) ? exchange : NULL;
-        run.tally = &tally;
-        status = run_and_report(&run, mode);
-    }
+    enum frx_status status = make_run(session, restart, wish, &run, &exchange);
+    if (status == FRX_OK) status = run_and_report(&run, restart->counts.seconds, wish->mode);
     frx_exchange_destroy(exchange);
     frx_tally_clear(&tally);
+    free(run.segment);
     return status;
 }
 
-static enum frx_status run(const struct frx_invocation *invocation) {
+static void describe_restart(const struct frx_restart *restart, FILE *out) {
+    char number[FRX_NUMBER_SIZE];
+    if (restart->checkpoint.is_previous)
+        fprintf(out, "  warning: %s; going on from the checkpoint before it\n", restart->checkpoint.notice);
+    if (restart->found)
+        fprintf(out, "  continue  after %s steps, in segment %d\n", frx_number(restart->counts.step, number),
+                restart->n_segment + 1);
+}
+
+static enum frx_status open_and_run(const struct frx_invocation *invocation, const struct wish *wish,
+                                    struct frx_session *session, struct frx_restart *restart) {
+    FRX_TRY(frx_session_open(invocation->comm, invocation->n_argument, invocation->argument, session));
+    if (wish->go_on) FRX_TRY(frx_restart_read(session, restart));
+    if (invocation->comm->rank == 0 && wish->mode != FRX_PROGRESS_QUIET) {
+        frx_session_describe(session, stdout);
+        describe_restart(restart, stdout);
+        fflush(stdout);
+    }
+    return run_session(session, restart, wish);
+}
+
+/* Hours, or H:MM:SS, or D-HH:MM:SS as Slurm writes it. */
+static enum frx_status parse_time(const char *text, double *seconds) {
+    int day = 0, hour, minute, second, n = 0;
+    if (sscanf(text, "%9d-%9d:%2d:%2d%n", &day, &hour, &minute, &second, &n) < 4 || text[n]) {
+        n = 0;
+        day = 0;
+        if (sscanf(text, "%9d:%2d:%2d%n", &hour, &minute, &second, &n) < 3) n = 0;
+    }
+    if (n > 0 && !text[n] && day >= 0 && hour >= 0 && minute >= 0 && second >= 0) {
+        *seconds = ((day * 24.0 + hour) * 60 + minute) * 60 + second;
+    } else {
+        char *end;
+        *seconds = strtod(text, &end) * 3600;
+        if (end == text || *end) *seconds = 0;
+    }
+    if (*seconds > 0 && *seconds < 1e9) return FRX_OK;
+    return frx_user_error("--max-time: '%s' is not possible; it must be hours, as in 23.5, or 23:30:00",
+                          text);
+}
+
+static enum frx_status read_wish(const struct frx_invocation *invocation, struct wish *wish) {
+    const char *max_time = frx_option_value(invocation, "--max-time");
+    double seconds;
     int mode;
     FRX_TRY(frx_option_choice(invocation, "--progress", frx_progress_words, FRX_PROGRESS_AUTO, &mode));
-    struct frx_session session;
-    enum frx_status status =
-        frx_session_open(invocation->comm, invocation->n_argument, invocation->argument, &session);
-    if (status == FRX_OK) {
-        if (invocation->comm->rank == 0 && mode != FRX_PROGRESS_QUIET) {
-            frx_session_describe(&session, stdout);
-            fflush(stdout);
-        }
-        status = run_session(&session, frx_option_value(invocation, "--overwrite") != NULL,
-                             (enum frx_progress_mode)mode);
-    }
+    wish->mode = (enum frx_progress_mode)mode;
+    wish->overwrite = frx_option_value(invocation, "--overwrite") != NULL;
+    wish->go_on = frx_option_value(invocation, "--continue") != NULL;
+    if (wish->overwrite && wish->go_on)
+        return frx_user_error("--continue and --overwrite exclude each other");
+    if (!max_time) return FRX_OK;
+    FRX_TRY(parse_time(max_time, &seconds));
+    wish->stop_time = MPI_Wtime() + seconds;
+    return FRX_OK;
+}
+
+static enum frx_status run(const struct frx_invocation *invocation) {
+    struct wish wish = {0};
+    struct frx_session session = {0};
+    struct frx_restart restart = {0};
+    FRX_TRY(read_wish(invocation, &wish));
+    const enum frx_status status = open_and_run(invocation, &wish, &session, &restart);
+    frx_restart_clear(&restart);
     frx_session_close(&session);
     return status;
 }
 
 static const struct frx_option option[] = {
+    {"--continue", NULL, "go on from the checkpoint in the folder, or start if there is no run", 0},
+    {"--max-time", "TIME", "stop with a checkpoint after so many hours (23.5) or H:MM:SS", 0},
     {"--overwrite", NULL, "replace the results of an earlier run in the same folder", 0},
     {"--progress", "HOW", "live, lines, quiet, or auto (live on a terminal)", 0},
     {0}};
@@ -155,14 +258,17 @@ const struct frx_command frx_command_run = {
         "CONFIG is a YAML file; `flashrex help config` explains every key. Values given as key=value\n"
         "on the command line win over the file's. Results go into the folder `output`: trajectories\n"
         "per temperature (T_*.h5md, system.pdb), all numbers (segment_0001.h5) and summary.json.\n\n"
+        "A run that was stopped or killed goes on with --continue as if nothing had happened, bit for\n"
+        "bit, on any number of ranks; with a larger n_timesteps a finished one becomes longer.\n\n"
         "Under mpirun or srun the replicas are shared among the ranks; the results are the same, bit\n"
         "for bit, on any number of them. A first Ctrl-C (SIGTERM, SIGUSR1) ends the run after the present\n"
-        "block, with everything saved and exit code 75; a second one kills it.\n\n"
+        "block, with a checkpoint and exit code 75; a second one kills it.\n\n"
         "Examples:\n"
         "  flashrex run chignolin.yaml\n"
         "  flashrex run chignolin.yaml seed=2 output=second-run n_timesteps=1e5\n"
         "  flashrex run chignolin.yaml temperatures='[300, 330, 363]' dt=0.002 output=test\n"
-        "  mpirun -n 4 flashrex run chignolin.yaml --progress live\n",
+        "  mpirun -n 4 flashrex run chignolin.yaml --progress live\n"
+        "  flashrex run chignolin.yaml --continue n_timesteps=2e6 --max-time 23:30:00\n",
     .min_argument = 1,
     .max_argument = 1000,
     .option = option,

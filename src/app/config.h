@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define FRX_N_CONFIG_KEY 21
+#define FRX_N_CONFIG_KEY 22
 #define FRX_AUTO         (-1)     /* value of an integer that is left to the program */
 #define FRX_MAX_RUNG     4096     /* temperatures of a ladder */
 #define FRX_MAX_REPLICA  1000000  /* temperatures times ladders */
@@ -45,6 +45,7 @@ struct frx_config {
     int64_t n_timesteps, seed;
     int64_t exchange_interval, scheme, move;
     int64_t save_interval, log_interval;
+    double checkpoint_interval; /* minutes */
 
     struct frx_mark given[FRX_N_CONFIG_KEY]; /* where each key's value stands; source NULL: default */
     struct frx_source file, *argument;       /* [n_argument] */
@@ -63,6 +64,13 @@ void frx_config_clear(struct frx_config *config);
 
 /* Write the whole config as YAML that gives the same run: every key, defaults included. Local. */
 void frx_config_write(const struct frx_config *config, FILE *out);
+
+/* The same as text, owned by the caller; NULL when out of memory. Local. */
+char *frx_config_text(const struct frx_config *config);
+
+/* Compare with the text of the config that a run was started with: FRX_ERR_ARGUMENT about the first key that
+ * differs and must not when the run is continued. Local. */
+FRX_CHECKED enum frx_status frx_config_check_unchanged(const struct frx_config *config, const char *before);
 
 /* An error about the value of one key, pointing at it; where the key was left at its default, a plain
  * message. Returns FRX_ERR_ARGUMENT. Local. */

@@ -9,6 +9,7 @@
 const struct frx_key frx_config_key[FRX_N_CONFIG_KEY] = {
     {.section = "What to simulate",
      .name = "system",
+     .may_change = 1,
      .kind = FRX_KEY_TEXT,
      .offset = AT(system),
      .unit = "path",
@@ -19,6 +20,7 @@ const struct frx_key frx_config_key[FRX_N_CONFIG_KEY] = {
          "config file is relative to the folder of that file; on the command line, to the working "
          "directory."},
     {.name = "output",
+     .may_change = 1,
      .kind = FRX_KEY_TEXT,
      .offset = AT(output),
      .unit = "path",
@@ -108,6 +110,7 @@ const struct frx_key frx_config_key[FRX_N_CONFIG_KEY] = {
      .mlcg = "friction",
      .doc = "Friction of the Langevin thermostat; 0 switches the thermostat off (constant energy)."},
     {.name = "n_timesteps",
+     .may_change = 1,
      .kind = FRX_KEY_INTEGER,
      .offset = AT(n_timesteps),
      .min = 1,
@@ -167,6 +170,7 @@ const struct frx_key frx_config_key[FRX_N_CONFIG_KEY] = {
      .mlcg = "save_interval",
      .doc = "Steps between saved frames; 0: no frames."},
     {.name = "log_interval",
+     .may_change = 1,
      .kind = FRX_KEY_INTEGER,
      .offset = AT(log_interval),
      .min = 1,
@@ -178,6 +182,18 @@ const struct frx_key frx_config_key[FRX_N_CONFIG_KEY] = {
      .doc = "Steps between progress lines in a log; `auto`: one every 30 s. On a terminal one line is kept "
             "up to date "
             "instead."},
+    {.name = "checkpoint_interval",
+     .may_change = 1,
+     .kind = FRX_KEY_REAL,
+     .offset = AT(checkpoint_interval),
+     .min = 0,
+     .max = 1e6,
+     .unit = "min",
+     .fallback = "15",
+     .mlcg = "",
+     .doc =
+         "Wall time between checkpoints, from which --continue goes on; 0: one at every exchange. There is "
+         "always one at the end and when the run is stopped."},
     {.section = "Machine",
      .name = "engine",
      .kind = FRX_KEY_CHOICE,
@@ -198,6 +214,7 @@ const struct frx_key frx_config_key[FRX_N_CONFIG_KEY] = {
             "`mixed` (16-bit, "
             "GPU) use tables of them; `auto` is single."},
     {.name = "n_threads",
+     .may_change = 1,
      .kind = FRX_KEY_INTEGER,
      .offset = AT(n_threads),
      .min = 1,
@@ -278,16 +295,20 @@ void frx_config_help(int markdown, FILE *out) {
         const char *fallback = key->required ? "required" : key->fallback ? key->fallback : "";
         if (markdown) {
             if (key->section)
-                fprintf(out,
-                        "\n### %s\n\n| key | value | default | in mlcg | meaning |\n|---|---|---|---|---|\n",
-                        key->section);
-            fprintf(out, "| `%s` | %s | %s | %s | %s |\n", key->name, value, fallback, key->mlcg, key->doc);
+                fprintf(
+                    out,
+                    "\n### %s\n\n| key | value | default | may change on --continue | in mlcg | meaning |\n"
+                    "|---|---|---|---|---|---|\n",
+                    key->section);
+            fprintf(out, "| `%s` | %s | %s | %s | %s | %s |\n", key->name, value, fallback,
+                    key->may_change ? "yes" : "no", key->mlcg, key->doc);
         } else {
             if (key->section) fprintf(out, "%s%s\n", key == frx_config_key ? "" : "\n", key->section);
             fprintf(out, "  %s%s%s\n", key->name, fallback[0] ? ": " : "", fallback);
             print_wrapped(key->doc, 6, 96, out);
-            fprintf(out, "      Value: %s.%s%s%s\n", value, key->mlcg[0] ? " In mlcg: " : "", key->mlcg,
-                    key->mlcg[0] ? "." : "");
+            fprintf(out, "      Value: %s.%s%s%s%s\n", value,
+                    key->may_change ? " May change on --continue." : "", key->mlcg[0] ? " In mlcg: " : "",
+                    key->mlcg, key->mlcg[0] ? "." : "");
         }
     }
 }

@@ -22,6 +22,7 @@ struct frx_key {
     const char *name;    /* "ladder.t_min": t_min inside the mapping `ladder` */
     enum frx_key_kind kind;
     int required;
+    int may_change;  /* when a run is continued */
     size_t offset;   /* in struct frx_config */
     double min, max; /* of a number or of each in a list, both allowed */
     const char *words[FRX_MAX_WORD];

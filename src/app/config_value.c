@@ -170,3 +170,43 @@ void frx_config_write(const struct frx_config *config, FILE *out) {
         fputc('\n', out);
     }
 }
+
+char *frx_config_text(const struct frx_config *config) {
+    char *text = NULL;
+    size_t n_byte = 0;
+    FILE *out = open_memstream(&text, &n_byte);
+    if (!out) return NULL;
+    frx_config_write(config, out);
+    return fclose(out) == 0 ? text : NULL;
+}
+
+/* The value of a key in what frx_config_write wrote, a line of n_byte bytes; NULL: it is not there. */
+static const char *find_value(const char *text, const char *name, size_t *n_byte) {
+    const size_t n_name = strlen(name);
+    for (const char *line = text; *line;
+         line += line[strcspn(line, "\n")] ? strcspn(line, "\n") + 1 : strlen(line))
+        if (strncmp(line, name, n_name) == 0 && strncmp(line + n_name, ": ", 2) == 0) {
+            *n_byte = strcspn(line + n_name + 2, "\n");
+            return line + n_name + 2;
+        }
+    *n_byte = 0;
+    return NULL;
+}
+
+enum frx_status frx_config_check_unchanged(const struct frx_config *config, const char *before) {
+    char *now = frx_config_text(config);
+    if (!now) return no_memory();
+    enum frx_status status = FRX_OK;
+    for (int k = 0; k < FRX_N_CONFIG_KEY && status == FRX_OK; k++) {
+        const struct frx_key *key = &frx_config_key[k];
+        size_t n_new, n_old;
+        const char *new = find_value(now, key->name, &n_new), *old = find_value(before, key->name, &n_old);
+        if (key->may_change || !new || (old && n_new == n_old && memcmp(new, old, n_new) == 0)) continue;
+        status = frx_config_error(config, key->name,
+                                  "%s: the run was started with %.*s and cannot be continued with %.*s",
+                                  key->name, old ? (int)(n_old < 150 ? n_old : 150) : 7,
+                                  old ? old : "nothing", (int)(n_new < 150 ? n_new : 150), new);
+    }
+    free(now);
+    return status;
+}

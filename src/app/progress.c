@@ -15,12 +15,12 @@
 
 const char *const frx_progress_words[] = {"auto", "live", "lines", "quiet", NULL};
 
-void frx_progress_start(const struct frx_session *session, enum frx_progress_mode mode,
+void frx_progress_start(const struct frx_session *session, enum frx_progress_mode mode, double seconds,
                         struct frx_progress *progress) {
     memset(progress, 0, sizeof *progress);
     progress->session = session;
-    progress->start = MPI_Wtime();
-    progress->next_line = progress->start + LINE_SECONDS;
+    progress->start = MPI_Wtime() - seconds;
+    progress->next_line = MPI_Wtime() + LINE_SECONDS;
     progress->next_line_step = session->config.log_interval;
     if (session->comm->rank != 0) return;
     progress->live = mode == FRX_PROGRESS_LIVE || (mode == FRX_PROGRESS_AUTO && isatty(STDERR_FILENO));

@@ -20,9 +20,9 @@ struct frx_progress {
     int64_t next_line_step; /* or at which step */
 };
 
-/* Start the clock. `auto` is a live line if standard error is a terminal, and lines unless standard output is
- * one, too. Local. */
-void frx_progress_start(const struct frx_session *session, enum frx_progress_mode mode,
+/* Start the clock, `seconds` after its start in earlier jobs. `auto` is a live line if standard error is a
+ * terminal, and lines unless standard output is one, too. Local. */
+void frx_progress_start(const struct frx_session *session, enum frx_progress_mode mode, double seconds,
                         struct frx_progress *progress);
 
 /* Show what is due after `step` steps. statistics: of the exchange, NULL if there is none. Local. */
@@ -32,7 +32,7 @@ void frx_progress_update(struct frx_progress *progress, int64_t step,
 /* Take the live line away, e.g. before something else is printed. Local. */
 void frx_progress_clear(const struct frx_progress *progress);
 
-/* Wall seconds since the start. Local. */
+/* Wall seconds since the start, earlier jobs included. Local. */
 double frx_progress_seconds(const struct frx_progress *progress);
 
 #endif

@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* What a rank tells the others at an event. */
-enum { FLAG_STOP = 1, FLAG_COMMIT = 2 };
+enum { FLAG_SIGNAL = 1, FLAG_COMMIT = 2, FLAG_CHECKPOINT = 4, FLAG_TIME = 8 };
 
 #define COMMIT_SECONDS 60.0 /* results are on disk and readable no later than this */
 
@@ -18,7 +18,7 @@ struct loop {
     const struct frx_engine_class *engine_class;
     struct frx_engine *engine;
     int n_rung, n_place, n_local, first_slot;
-    double next_commit;
+    double next_commit, next_checkpoint;
     int64_t step; /* made by this rank; run->step: by all of them */
     /* the frame being taken */
     int frame_pending; /* the same on all ranks */
@@ -27,6 +27,8 @@ struct loop {
     int *place;         /* [n_local] */
     float *positions;   /* [n_local][n_bead][3] */
     double *energy;     /* [n_local] */
+    double *all_energy; /* [n_slot], where there is no exchange */
+    int *count, *first; /* [ranks] slots of each */
     uint32_t *identity; /* [n_local] */
     /* the exchange being recorded */
     int *from;           /* [n_ladder][n_rung] */
@@ -75,11 +77,18 @@ static enum frx_status collect_frame(struct loop *loop) {
 /* ---- exchange and housekeeping ---- */
 
 static uint32_t own_flags(struct loop *loop) {
-    uint32_t flags = frx_interrupt_signal() ? FLAG_STOP : 0;
-    if (loop->run->session->comm->rank == 0 && MPI_Wtime() >= loop->next_commit) {
+    uint32_t flags = frx_interrupt_signal() ? FLAG_SIGNAL : 0;
+    if (loop->run->session->comm->rank != 0) return flags; /* one clock for all */
+    const double now = MPI_Wtime();
+    if (now >= loop->next_commit) {
         flags |= FLAG_COMMIT;
-        loop->next_commit = MPI_Wtime() + COMMIT_SECONDS;
+        loop->next_commit = now + COMMIT_SECONDS;
     }
+    if (now >= loop->next_checkpoint) {
+        flags |= FLAG_CHECKPOINT;
+        loop->next_checkpoint = now + loop->run->session->config.checkpoint_interval * 60;
+    }
+    if (loop->run->stop_time > 0 && now >= loop->run->stop_time) flags |= FLAG_TIME;
     return flags;
 }
 
@@ -106,22 +115,49 @@ static enum frx_status record_exchange(struct loop *loop, int64_t event) {
     return frx_trajectory_append_exchange(loop->run->trajectory, &record);
 }
 
-/* Where there is no exchange: energies for the averages, and agreement. */
+static void count_energies(struct loop *loop) {
+    for (int g = 0; g < loop->n_place; g++)
+        frx_tally_add(loop->run->tally, g % loop->n_rung, loop->all_energy[g]);
+}
+
+/* Where there is no exchange: energies for the averages, and agreement. All ranks count all energies in the
+ * same order: sums are the same to the bit for any number of ranks. */
 static enum frx_status meet(struct loop *loop, enum frx_status status, uint32_t *flags) {
-    if (status == FRX_OK && !loop->run->exchange) {
+    const struct frx_comm *comm = loop->run->session->comm;
+    if (status == FRX_OK && !loop->run->exchange)
         status = loop->engine_class->energies(loop->engine, loop->energy);
-        for (int r = 0; r < loop->n_local && status == FRX_OK; r++)
-            frx_tally_add(loop->run->tally, (loop->first_slot + r) % loop->n_rung, loop->energy[r]);
-    }
-    FRX_TRY(frx_agree(loop->run->session->comm, status));
-    FRX_MPI(MPI_Allreduce(MPI_IN_PLACE, flags, 1, MPI_UINT32_T, MPI_BOR, loop->run->session->comm->mpi));
+    FRX_TRY(frx_agree(comm, status));
+    FRX_MPI(MPI_Allreduce(MPI_IN_PLACE, flags, 1, MPI_UINT32_T, MPI_BOR, comm->mpi));
+    if (loop->run->exchange) return FRX_OK;
+    FRX_MPI(MPI_Allgatherv(loop->energy, loop->n_local, MPI_DOUBLE, loop->all_energy, loop->count,
+                           loop->first, MPI_DOUBLE, comm->mpi));
+    if (is_due(loop->step, FRX_HOUSEKEEPING)) count_energies(loop);
     return FRX_OK;
 }
 
-static enum frx_status interrupted(const struct frx_run *run) {
-    char number[FRX_NUMBER_SIZE], message[128];
-    snprintf(message, sizeof message, "stopped by a signal after %s steps; everything up to there is saved",
-             frx_number(run->step, number));
+/* Write everything that was appended, then a checkpoint that counts it. Collective. */
+static enum frx_status save(struct loop *loop) {
+    struct frx_run *run = loop->run;
+    if (!run->trajectory) return FRX_OK;
+    FRX_TRY(collect_frame(loop));
+    FRX_TRY(frx_trajectory_commit(run->trajectory));
+    int64_t *present = run->segment[run->n_segment - 1];
+    frx_trajectory_committed(run->trajectory, &present[0], &present[1]);
+    const struct frx_restart_content content = {
+        .session = run->session,
+        .exchange = run->exchange,
+        .tally = run->tally,
+        .counts = {run->step, run->progress ? frx_progress_seconds(run->progress) : 0},
+        .n_segment = run->n_segment,
+        .segment = (const int64_t(*)[2])run->segment};
+    return frx_restart_write(&content);
+}
+
+static enum frx_status interrupted(const struct frx_run *run, uint32_t flags) {
+    char number[FRX_NUMBER_SIZE], message[160];
+    snprintf(message, sizeof message,
+             "stopped by %s after %s steps; everything up to there is saved: go on with --continue",
+             flags & FLAG_SIGNAL ? "a signal" : "--max-time", frx_number(run->step, number));
     frx_error_set(message); /* the user's wish: no place in the source to blame */
     return FRX_ERR_INTERRUPTED;
 }
@@ -147,18 +183,17 @@ static enum frx_status handle_events(struct loop *loop, enum frx_status *own) {
     run->step = loop->step;
     if (is_due(loop->step, FRX_HOUSEKEEPING)) *own = loop->engine_class->recentre(loop->engine);
     if ((flags & FLAG_COMMIT) && run->trajectory) FRX_TRY(frx_trajectory_commit(run->trajectory));
-    if ((flags & FLAG_STOP) && !is_last) {
-        FRX_TRY(frx_agree(run->session->comm, *own));
-        FRX_TRY(collect_frame(loop));
-        return interrupted(run);
-    }
-    return FRX_OK;
+    if (is_last || !(flags & (FLAG_SIGNAL | FLAG_TIME | FLAG_CHECKPOINT))) return FRX_OK;
+    FRX_TRY(frx_agree(run->session->comm, *own));
+    FRX_TRY(save(loop));
+    return flags & (FLAG_SIGNAL | FLAG_TIME) ? interrupted(run, flags) : FRX_OK;
 }
 
 static enum frx_status make_steps(struct loop *loop) {
     struct frx_run *run = loop->run;
     const struct frx_config *config = &run->session->config;
     enum frx_status own = FRX_OK;
+    FRX_TRY(save(loop)); /* also the first time: every run can be continued */
     while (loop->step < config->n_timesteps) {
         int64_t next = smaller(config->n_timesteps, next_multiple(loop->step, FRX_HOUSEKEEPING));
         if (run->exchange) next = smaller(next, next_multiple(loop->step, config->exchange_interval));
@@ -174,6 +209,13 @@ static enum frx_status make_steps(struct loop *loop) {
     }
     FRX_TRY(frx_agree(run->session->comm, own));
     FRX_TRY(collect_frame(loop));
+    FRX_TRY(save(loop));
+    /* energies of the last step, off the clock: a longer run does not count them */
+    if (!run->exchange && !is_due(loop->step, FRX_HOUSEKEEPING)) {
+        uint32_t flags = 0;
+        FRX_TRY(meet(loop, FRX_OK, &flags));
+        count_energies(loop);
+    }
     return FRX_OK;
 }
 
@@ -188,18 +230,25 @@ static enum frx_status loop_create(struct frx_run *run, struct loop *loop) {
                           .n_local = session->n_local,
                           .first_slot = session->first_slot,
                           .step = run->step,
-                          .next_commit = MPI_Wtime() + COMMIT_SECONDS};
+                          .next_commit = MPI_Wtime() + COMMIT_SECONDS,
+                          .next_checkpoint = MPI_Wtime() + session->config.checkpoint_interval * 60};
     loop->place = malloc(n_local * sizeof *loop->place);
     loop->positions = malloc(n_local * (size_t)session->system.n_bead * 3 * sizeof *loop->positions);
     loop->energy = malloc(n_local * sizeof *loop->energy);
+    loop->all_energy = calloc(n_slot, sizeof *loop->all_energy);
+    loop->count = malloc((size_t)session->comm->size * sizeof *loop->count);
+    loop->first = malloc((size_t)session->comm->size * sizeof *loop->first);
     loop->identity = malloc(n_local * sizeof *loop->identity);
     loop->from = malloc(n_slot * sizeof *loop->from);
     loop->probability = malloc(n_slot * sizeof *loop->probability);
     loop->n_attempt = malloc(n_slot * sizeof *loop->n_attempt);
     loop->n_accept = malloc(n_slot * sizeof *loop->n_accept);
-    if (!loop->place || !loop->positions || !loop->energy || !loop->identity || !loop->from ||
-        !loop->probability || !loop->n_attempt || !loop->n_accept)
+    if (!loop->place || !loop->positions || !loop->energy || !loop->all_energy || !loop->count ||
+        !loop->first || !loop->identity || !loop->from || !loop->probability || !loop->n_attempt ||
+        !loop->n_accept)
         return FRX_FAIL(FRX_ERR_MEMORY, "out of memory for output buffers of %d replicas", session->n_local);
+    for (int p = 0; p < session->comm->size; p++)
+        FRX_TRY(frx_slots_of_rank(session->n_slot, session->comm->size, p, &loop->first[p], &loop->count[p]));
     loop->frame.place = loop->place;
     loop->frame.positions = loop->positions;
     loop->frame.energy = loop->energy;
@@ -209,6 +258,7 @@ static enum frx_status loop_create(struct frx_run *run, struct loop *loop) {
 
 static void loop_clear(struct loop *loop) {
     free(loop->place), free(loop->positions), free(loop->energy), free(loop->identity);
+    free(loop->all_energy), free(loop->count), free(loop->first);
     free(loop->from), free(loop->probability), free(loop->n_attempt), free(loop->n_accept);
 }
 

@@ -10,12 +10,15 @@
  * by bit. A frame is collected from the engine after the next block has been queued, so that a GPU does not
  * wait for the disk.
  *
- * A signal (interrupt.h) stops the run at the next event of kind 2 or 3, the same on all ranks. */
+ * Checkpoints are written after events of kind 2 or 3: when checkpoint_interval is over, at the first and the
+ * last step, and when a signal (interrupt.h) or max-time stops the run, which is the same on all ranks. What
+ * a checkpoint counts as written is on the disk before. */
 #ifndef FRX_APP_RUN_LOOP_H
 #define FRX_APP_RUN_LOOP_H
 
 #include "exchange.h"
 #include "progress.h"
+#include "restart.h"
 #include "session.h"
 #include "tally.h"
 #include "trajectory.h"
@@ -28,7 +31,10 @@ struct frx_run {
     struct frx_trajectory *trajectory; /* NULL: nothing is saved (timed trial) */
     struct frx_progress *progress;     /* NULL: nothing is shown */
     struct frx_tally *tally;
-    int64_t step; /* made so far */
+    int64_t step;          /* made so far */
+    double stop_time;      /* MPI_Wtime when to stop; 0: never. Rank 0's counts */
+    int n_segment;         /* of the run, the present one included */
+    int64_t (*segment)[2]; /* [n_segment] frames and exchange events that count; the last is filled in here */
 };
 
 /* Make steps until session->config.n_timesteps or a signal. The engine holds the initial state. Errors:

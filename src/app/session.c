@@ -45,8 +45,7 @@ static enum frx_status lay_out(struct frx_session *session) {
     return choose_move(session);
 }
 
-/* frx_agree for what all ranks read and decide alike: the message needs no rank in front of it. */
-static enum frx_status agree_on_input(const struct frx_comm *comm, enum frx_status status) {
+enum frx_status frx_agree_on_input(const struct frx_comm *comm, enum frx_status status) {
     char message[FRX_MESSAGE_SIZE];
     snprintf(message, sizeof message, "%s", frx_error_message());
     const enum frx_status agreed = frx_agree(comm, status);
@@ -58,10 +57,10 @@ enum frx_status frx_session_open(const struct frx_comm *comm, int n_argument, ch
                                  struct frx_session *session) {
     memset(session, 0, sizeof *session);
     session->comm = comm;
-    FRX_TRY(
-        agree_on_input(comm, frx_config_load(argument[0], n_argument - 1, argument + 1, &session->config)));
-    FRX_TRY(agree_on_input(comm, frx_system_read(session->config.system, &session->system)));
-    FRX_TRY(agree_on_input(comm, lay_out(session)));
+    FRX_TRY(frx_agree_on_input(comm,
+                               frx_config_load(argument[0], n_argument - 1, argument + 1, &session->config)));
+    FRX_TRY(frx_agree_on_input(comm, frx_system_read(session->config.system, &session->system)));
+    FRX_TRY(frx_agree_on_input(comm, lay_out(session)));
     const struct frx_config *config = &session->config;
     session->engine_options = (struct frx_engine_options){
         .n_rep = session->n_local,

@@ -11,6 +11,10 @@
 
 #include <stdio.h>
 
+/* frx_agree for what all ranks read and decide alike: the message needs no rank in front of it. Collective.
+ */
+FRX_CHECKED enum frx_status frx_agree_on_input(const struct frx_comm *comm, enum frx_status status);
+
 struct frx_session {
     const struct frx_comm *comm;
     struct frx_config config;

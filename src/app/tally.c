@@ -21,10 +21,6 @@ void frx_tally_add(struct frx_tally *tally, int rung, double energy) {
     tally->sum[2 * tally->n_rung + rung] += energy * energy;
 }
 
-void frx_tally_reduce(const struct frx_comm *comm, struct frx_tally *tally) {
-    MPI_Allreduce(MPI_IN_PLACE, tally->sum, 3 * tally->n_rung, MPI_DOUBLE, MPI_SUM, comm->mpi);
-}
-
 int64_t frx_tally_read(const struct frx_tally *tally, int rung, double *mean, double *deviation) {
     const double n = tally->sum[rung];
     *mean = n > 0 ? tally->sum[tally->n_rung + rung] / n : NAN;

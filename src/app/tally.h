@@ -2,7 +2,6 @@
 #ifndef FRX_APP_TALLY_H
 #define FRX_APP_TALLY_H
 
-#include "comm.h"
 #include "status.h"
 
 #include <stdint.h>
@@ -18,9 +17,6 @@ void frx_tally_clear(struct frx_tally *tally);
 
 /* Count one energy, kcal/mol. Local. */
 void frx_tally_add(struct frx_tally *tally, int rung, double energy);
-
-/* Add up what the ranks counted each on its own; all ranks get the whole. Collective. */
-void frx_tally_reduce(const struct frx_comm *comm, struct frx_tally *tally);
 
 /* Number of energies at a rung, their mean and standard deviation (NaN below one / two). Local. */
 int64_t frx_tally_read(const struct frx_tally *tally, int rung, double *mean, double *deviation);

@@ -25,9 +25,10 @@ def read_run(directory):
     if not paths:
         raise FileNotFoundError(f"{directory}: no run here (no segment_0001.h5)")
     columns = {"time": [], "position": [], "identity": []}
+    counted = _counted_frames(directory)
     for path in paths:
         with h5py.File(path, "r") as file:
-            n_frame = int(file["committed"][0])
+            n_frame = counted.get(path.name, int(file["committed"][0]))
             for name, pieces in columns.items():
                 pieces.append(file["frames"][name][:n_frame])
             temperatures = np.tile(file["run/temperature"][:], int(file["run"].attrs["n_ladder"]))
@@ -38,6 +39,13 @@ def read_run(directory):
         np.concatenate(columns["identity"]).astype(np.int64),
         _positions_of_pdb(directory / "system.pdb"),
     )
+
+
+def _counted_frames(directory):
+    """Frames that count of each segment in the journal: what is beyond, a later segment has again."""
+    path = directory / "journal"
+    lines = path.read_text().splitlines()[1:-1] if path.exists() else []
+    return {name: int(n_frame) for name, n_frame, _ in map(str.split, lines)}
 
 
 def _positions_of_pdb(path):

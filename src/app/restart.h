@@ -1,0 +1,60 @@
+/* What a run needs to go on as if it had never stopped: what is in its checkpoint, and how it gets there and
+ * back.
+ *
+ * Saved, gathered on rank 0, by global slot, so that any number of ranks can go on: positions, velocities,
+ * forces, energies, identities (doubles, exact), rungs of slots, statistics, tally, step, counts of what was
+ * written, config, and the hash of the system. Random numbers need no state: they are functions of (seed,
+ * identity, step) and (seed, event). */
+#ifndef FRX_APP_RESTART_H
+#define FRX_APP_RESTART_H
+
+#include "checkpoint.h"
+#include "exchange.h"
+#include "session.h"
+#include "tally.h"
+
+/* Counts of a run. */
+struct frx_restart_counts {
+    int64_t step;   /* made */
+    double seconds; /* wall time of the steps, all jobs */
+};
+
+struct frx_restart {
+    struct frx_checkpoint checkpoint;
+    int found; /* 0: there is nothing to go on from: a new run */
+    struct frx_restart_counts counts;
+    int n_segment;         /* in the directory: earlier jobs */
+    int64_t (*segment)[2]; /* [n_segment] frames and exchange events that count */
+};
+
+/* Find the checkpoint of the run in config.output, and refuse it if it is of another system or config, except
+ * in what may change. *restart is owned by the caller, also after a failure. Errors: FRX_ERR_ARGUMENT for
+ * each key that must not change, or a run without checkpoint; FRX_ERR_FORMAT, FRX_ERR_IO, FRX_ERR_MEMORY;
+ * agreed on. Collective. */
+FRX_CHECKED enum frx_status frx_restart_read(const struct frx_session *session, struct frx_restart *restart);
+void frx_restart_clear(struct frx_restart *restart);
+
+/* Give this rank's slots their configurations. rung_of_slot [n_slot], for the exchange. Errors:
+ * FRX_ERR_FORMAT, those of the engine. Local. */
+FRX_CHECKED enum frx_status frx_restart_engine(const struct frx_restart *restart,
+                                               const struct frx_session *session, int *rung_of_slot);
+
+/* Restore the sums; statistics NULL: there is no exchange. Errors: FRX_ERR_FORMAT. Local. */
+FRX_CHECKED enum frx_status frx_restart_sums(const struct frx_restart *restart,
+                                             struct frx_statistics *statistics, struct frx_tally *tally);
+
+/* What goes into a checkpoint; the same on all ranks. */
+struct frx_restart_content {
+    const struct frx_session *session;
+    struct frx_exchange *exchange; /* NULL: no exchange */
+    const struct frx_tally *tally;
+    struct frx_restart_counts counts;
+    int n_segment;
+    const int64_t (*segment)[2]; /* [n_segment] the present one included */
+};
+
+/* Write a checkpoint into config.output. Errors: FRX_ERR_IO, FRX_ERR_MEMORY, those of the engine; agreed on.
+ * Collective. */
+FRX_CHECKED enum frx_status frx_restart_write(const struct frx_restart_content *content);
+
+#endif
