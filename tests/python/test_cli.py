@@ -74,6 +74,19 @@ def test_existing_output_is_kept(tmp_path, capsys, model):
     assert h5py.is_hdf5(out)
 
 
+def test_stretched_start(tmp_path, capsys, model):
+    """--extended replaces the structures; a molecule that is not one chain of beads is refused."""
+    out = tmp_path / "s.h5"
+    assert run(capsys, model, "--structures", tmp_path / "c.pt", "--extended", "-o", out)[0] == 0
+    with h5py.File(out) as file:
+        x = file["structures/positions"][:]
+        assert x.shape == (1, 6, 3) and np.linalg.norm(x[0, 5] - x[0, 0]) > 16
+        assert np.array_equal(file["known_answer/positions"], x)
+    save(tmp_path / "b.pt", [configuration(POSITIONS, TYPES, {"bonds": BONDS[[0, 1, 3, 4]]})])
+    code, _, errors = run(capsys, model, "--structures", tmp_path / "b.pt", "--extended", "-f", "-o", out)
+    assert code == 2 and "one chain" in errors
+
+
 def errors_of(tmp_path, model):
     """(arguments, what the message must name)."""
     config = tmp_path / "c.pt"

@@ -287,3 +287,14 @@ def test_trajectories(tmp_path):
         path.write_bytes(path.read_bytes()[:50])
         with pytest.raises(ImportFailure):
             import_system(request(tmp_path, small(), structures=str(path)))
+
+
+def test_stretched_start(tmp_path):
+    """--extended: bonds of 3.8 A, angles of 120 degrees, all in a plane; no coordinates are needed."""
+    n = len(SEQUENCE)
+    for structures in (None, write_pdb(tmp_path / "s.pdb")):
+        x = import_system(request(tmp_path, small(), structures=structures, extended=True)).structures
+        assert x.shape == (1, n, 3) and np.allclose(x.mean(axis=1), 0)
+        assert np.allclose(np.linalg.norm(np.diff(x[0], axis=0), axis=1), 3.8)
+        assert np.allclose(np.linalg.norm(x[0, 2:] - x[0, :-2], axis=1), 3.8 * np.sqrt(3))
+        assert np.linalg.matrix_rank(x[0], tol=1e-9) == 2

@@ -61,6 +61,9 @@ def _parser():
     parser.add_argument(
         "--activation", metavar="NAME", help="torchmd: activation that the file does not hold"
     )
+    parser.add_argument(
+        "--extended", action="store_true", help="start from a stretched chain (one C-alpha per residue)"
+    )
     parser.add_argument("-o", "--output", metavar="SYSTEM.h5", required=True, help="the file to write")
     parser.add_argument("-f", "--force", action="store_true", help="replace an existing output")
     parser.add_argument("--version", action="version", version=f"flashrex-import {__version__}")
@@ -113,8 +116,9 @@ def main(argv=None):
     """Runs the command; returns the exit code: 0, or 2 with one line on stderr."""
     args = _parser().parse_args(argv)
     request = Request(
-        args.model, args.structures, args.prior, args.topology, args.embedding, args.cutoff, args.activation
-    )
+        args.model, args.structures, args.prior, args.topology, args.embedding, args.cutoff, args.activation,
+        args.extended,
+    )  # fmt: skip
     try:
         if os.path.exists(args.output) and not args.force:
             raise ImportFailure(f"{args.output} exists; -f replaces it")

@@ -11,7 +11,7 @@ from .mlcg_model import NETWORKS, is_mlcg_model, read_network, split_model
 from .pdb import read_pdb, standard_name
 from .priors import check_prior, count_without_parameters, read_prior
 from .reference_energy import neighbour_counts
-from .structures import is_configurations, read_configurations
+from .structures import extended_chain, is_configurations, read_configurations
 from .system import System
 from .torch_file import TorchFile
 from .torchmd_model import read_checkpoint, state_dict_of
@@ -28,6 +28,7 @@ class Request:
     embedding: str = None
     cutoff: tuple = None
     activation: str = None
+    extended: bool = False  # start from a stretched chain
     notes: list = field(default_factory=list)  # remarks for the user, filled by the import
 
     @property
@@ -45,6 +46,8 @@ def import_system(request):
         system = _import_torchmd(request, kinds, model)
     else:
         system = _import_mlcg(request, kinds, model)
+    if request.extended:
+        system.structures = _extended(system)[None]
     system.sources = list(dict.fromkeys(request.paths))
     system.validate()
     return system
@@ -193,8 +196,13 @@ def _import_torchmd(request, kinds, checkpoint):
     beads = torchmd_prior.read_beads(chain, field_, embedding)
     terms = torchmd_prior.read_terms(chain, field_, request.notes)
     if molecule is None and request.structures is None:
-        raise ImportFailure("a PSF file has no coordinates: give --structures FILE (XTC or PDB)")
-    positions = _positions(request, kinds, molecule, None, chain.residue_names)
+        if not request.extended:
+            raise ImportFailure(
+                "a PSF file has no coordinates: give --structures FILE (XTC or PDB), or --extended"
+            )
+        positions = np.zeros((1, len(beads), 3))  # import_system stretches them
+    else:
+        positions = _positions(request, kinds, molecule, None, chain.residue_names)
     return _finish(request, System("torchmd", beads, chain.bonds, network, terms, positions))
 
 
@@ -233,6 +241,14 @@ def _positions(request, kinds, molecule, types, residues=None):
     if kind not in ("xtc", "trr", "dcd", "hdf5"):
         raise ImportFailure(f"{path}: no structures in a file of this kind ({kind})")
     return read_trajectory(path, kind, len(types) if types is not None else len(residues))
+
+
+def _extended(system):
+    n_bead = len(system.beads)
+    chain = np.stack([np.arange(n_bead - 1), np.arange(1, n_bead)], axis=1)
+    if not np.array_equal(np.unique(np.sort(system.bonds, axis=1), axis=0), chain):
+        raise ImportFailure("--extended is for one chain of C-alphas; give a stretched structure with --structures")
+    return extended_chain(n_bead)
 
 
 def _bonds_of(terms):

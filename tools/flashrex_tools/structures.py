@@ -1,5 +1,4 @@
-"""Starting structures: mlcg's AtomicData, PDB (see topology.py for its parser), XTC and other trajectories,
-and frames files of our own."""
+"""Starting structures: mlcg's AtomicData and stretched chains (PDB: topology.py; trajectories: frames.py)."""
 
 from dataclasses import dataclass
 
@@ -15,6 +14,16 @@ _HARMLESS = {
     "velocities", "traj_id", "frame_id", "tag", "batch", "ptr", "num_nodes", "edge_index", "edge_attr",
     "x", "y", "cell", "pbc", "exc_pair_index",
 }  # fmt: skip
+
+
+CA_DISTANCE = 3.8  # Angstrom, between neighbouring C-alphas of a trans peptide
+
+
+def extended_chain(n_bead):
+    """A stretched C-alpha chain [n_bead][3], Angstrom, about its centre: a planar zigzag, angles of 120 degrees."""
+    i = np.arange(n_bead)
+    zigzag = np.stack([np.sin(np.pi / 3) * i, 0.5 * (i % 2), 0.0 * i], axis=1) * CA_DISTANCE
+    return zigzag - zigzag.mean(axis=0)
 
 
 @dataclass

@@ -10,6 +10,7 @@ Units: Angstrom, kcal/mol.
 """
 
 import numpy as np
+from flashrex_tools.structures import extended_chain
 from flashrex_tools.system import AMU, Beads, System, Term
 
 SEQUENCE = ("TYR", "TYR", "ASP", "PRO", "GLU", "THR", "GLY", "THR", "TRP", "TYR")
@@ -28,13 +29,6 @@ DIHEDRAL_K1, DIHEDRAL_K3 = 0.8, 0.4
 REPULSION_SIGMA = 4.2
 CONTACT_DISTANCE, CONTACT_DEPTH, CONTACT_WIDTH = 6.6, 1.9, 0.4
 FARTHEST_NEIGHBOUR = 2  # beads this close along the chain neither repel nor attract each other
-
-
-def extended():
-    """A stretched chain: the planar zigzag with angles of 120 degrees."""
-    i = np.arange(N_BEAD)
-    zigzag = np.stack([np.sin(np.pi / 3) * i, 0.5 * (i % 2), 0.0 * i], axis=1) * BOND_LENGTH
-    return zigzag - zigzag.mean(axis=0)
 
 
 def _chain(order):
@@ -109,5 +103,5 @@ def system(terms, network=None):
         residue_index=np.arange(1, N_BEAD + 1),
         chain=["A"] * N_BEAD,
     )
-    structures = np.stack([NATIVE, extended()])
+    structures = np.stack([NATIVE, extended_chain(N_BEAD)])
     return System("flashrex", beads, _chain(2), network, terms, structures, [__file__])
