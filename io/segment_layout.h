@@ -16,6 +16,7 @@ enum frx_per { FRX_PER_ROW, FRX_PER_PLACE, FRX_PER_PAIR, FRX_PER_COORDINATE };
     X(FRAME_STEP, "frames", "step", H5T_NATIVE_INT64, FRX_PER_ROW, NULL)                                     \
     X(FRAME_TIME, "frames", "time", H5T_NATIVE_DOUBLE, FRX_PER_ROW, "ps")                                    \
     X(FRAME_ENERGY, "frames", "energy", H5T_NATIVE_DOUBLE, FRX_PER_PLACE, "kcal/mol")                        \
+    X(FRAME_KINETIC, "frames", "kinetic_energy", H5T_NATIVE_DOUBLE, FRX_PER_PLACE, "kcal/mol")               \
     X(FRAME_IDENTITY, "frames", "identity", H5T_NATIVE_UINT32, FRX_PER_PLACE, NULL)                          \
     X(FRAME_ADAPTING, "frames", "adapting", H5T_NATIVE_UINT8, FRX_PER_ROW, NULL)                             \
     X(EXCHANGE_EVENT, "exchanges", "event", H5T_NATIVE_INT64, FRX_PER_ROW, NULL)                             \

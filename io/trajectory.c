@@ -10,7 +10,7 @@
 
 /* What goes with a configuration in a frame. */
 struct label {
-    double energy;
+    double energy, kinetic;
     uint32_t identity;
     int32_t place;
 };
@@ -35,7 +35,7 @@ struct frx_trajectory {
     /* on rank 0: how many labels each rank sends, the labels as they come, and sorted */
     int *n_local_of_rank, *label_count, *label_offset; /* [ranks] */
     struct label *all_labels;                          /* [capacity * n_place] */
-    double *energy;                                    /* [capacity][n_place] */
+    double *energy, *kinetic;                          /* [capacity][n_place] */
     uint32_t *identity;                                /* [capacity][n_place] */
     uint8_t *seen;                                     /* [n_place] */
 
@@ -78,6 +78,7 @@ static enum frx_status allocate_buffers(struct frx_trajectory *t) {
         ALLOCATE(label_offset, (size_t)n_rank);
         ALLOCATE(seen, n_place);
         ALLOCATE(energy, capacity * n_place);
+        ALLOCATE(kinetic, capacity * n_place);
         ALLOCATE(identity, capacity * n_place);
         for (int c = FRX_FIRST_EXCHANGE_COLUMN; c < FRX_N_COLUMN; c++) {
             const enum frx_column column = (enum frx_column)c;
@@ -105,6 +106,7 @@ static void destroy(struct frx_trajectory *t) {
     free(t->label_offset);
     free(t->seen);
     free(t->energy);
+    free(t->kinetic);
     free(t->identity);
     MPI_Comm_free(&t->comm);
     free(t);
@@ -181,8 +183,10 @@ enum frx_status frx_trajectory_append_frame(struct frx_trajectory *t, const stru
     t->adapting[f] = frame->adapting != 0;
     const size_t n_coordinate = (size_t)t->segment.shape.n_bead * 3;
     for (int r = 0; r < t->n_local; r++) {
-        t->labels[(size_t)f * t->n_local + r] = (struct label){
-            .energy = frame->energy[r], .identity = frame->identity[r], .place = frame->place[r]};
+        t->labels[(size_t)f * t->n_local + r] = (struct label){.energy = frame->energy[r],
+                                                               .kinetic = frame->kinetic[r],
+                                                               .identity = frame->identity[r],
+                                                               .place = frame->place[r]};
         memcpy(t->positions + ((size_t)r * t->capacity + f) * n_coordinate,
                frame->positions + (size_t)r * n_coordinate, n_coordinate * sizeof(float));
     }
@@ -237,7 +241,7 @@ static void gather_labels(struct frx_trajectory *t) {
 /* Sort one frame's labels by place, each of which must be there once. */
 static enum frx_status sort_labels(struct frx_trajectory *t, int f) {
     const int n_place = t->segment.shape.n_place;
-    double *energy = t->energy + (size_t)f * n_place;
+    double *energy = t->energy + (size_t)f * n_place, *kinetic = t->kinetic + (size_t)f * n_place;
     uint32_t *identity = t->identity + (size_t)f * n_place;
     memset(t->seen, 0, (size_t)n_place);
     int n_rank;
@@ -251,6 +255,7 @@ static enum frx_status sort_labels(struct frx_trajectory *t, int f) {
                                 (long long)t->step[f], p, n_place,
                                 p < 0 || p >= n_place ? "does not exist" : "is taken twice");
             energy[p] = labels[r].energy;
+            kinetic[p] = labels[r].kinetic;
             identity[p] = labels[r].identity;
         }
     }
@@ -276,8 +281,8 @@ static enum frx_status write_tables(struct frx_trajectory *t) {
     struct frx_segment *segment = &t->segment;
     const void *frames[FRX_FIRST_EXCHANGE_COLUMN] = {
         [FRX_FRAME_STEP] = t->step,         [FRX_FRAME_TIME] = t->time,
-        [FRX_FRAME_ENERGY] = t->energy,     [FRX_FRAME_IDENTITY] = t->identity,
-        [FRX_FRAME_ADAPTING] = t->adapting,
+        [FRX_FRAME_ENERGY] = t->energy,     [FRX_FRAME_KINETIC] = t->kinetic,
+        [FRX_FRAME_IDENTITY] = t->identity, [FRX_FRAME_ADAPTING] = t->adapting,
     };
     for (int c = FRX_FRAME_STEP; c < FRX_FIRST_EXCHANGE_COLUMN && t->n_pending > 0; c++)
         FRX_TRY(frx_segment_write_rows(segment, (enum frx_column)c, t->n_frame, t->n_pending, frames[c]));

@@ -50,6 +50,7 @@ struct frx_frame {
     const int *place;         /* [n_local] where each configuration belongs; over all ranks a permutation */
     const float *positions;   /* [n_local][n_bead][3] Angstrom, host */
     const double *energy;     /* [n_local] potential energy, kcal/mol */
+    const double *kinetic;    /* [n_local] kinetic energy, kcal/mol */
     const uint32_t *identity; /* [n_local] */
 };
 

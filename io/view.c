@@ -188,7 +188,8 @@ static enum frx_status write_view(hid_t file, const struct frx_segment_shape *sh
                                   const struct frx_trajectory_options *options, int place,
                                   const char *topology) {
     FRX_HID particles = H5I_INVALID_HID, trajectory = H5I_INVALID_HID, position = H5I_INVALID_HID;
-    FRX_HID observables = H5I_INVALID_HID, energy = H5I_INVALID_HID, identity = H5I_INVALID_HID;
+    FRX_HID observables = H5I_INVALID_HID, energy = H5I_INVALID_HID, kinetic = H5I_INVALID_HID,
+            identity = H5I_INVALID_HID;
     FRX_TRY(write_place(file, options, place));
     FRX_TRY(write_h5md(file, options->generator));
     FRX_TRY(frx_hdf5_create_group(file, "particles", &particles));
@@ -199,6 +200,8 @@ static enum frx_status write_view(hid_t file, const struct frx_segment_shape *sh
     FRX_TRY(frx_hdf5_create_group(file, "observables", &observables));
     FRX_TRY(create_element(observables, "potential_energy", "/frames/energy", H5T_NATIVE_DOUBLE, 2, shape,
                            options, place, "kcal mol-1", position, &energy));
+    FRX_TRY(create_element(observables, "kinetic_energy", "/frames/kinetic_energy", H5T_NATIVE_DOUBLE, 2,
+                           shape, options, place, "kcal mol-1", position, &kinetic));
     FRX_TRY(create_element(observables, "replica", "/frames/identity", H5T_NATIVE_UINT32, 2, shape, options,
                            place, NULL, position, &identity));
     if (H5Lcreate_hard(position, "value", file, "coordinates", H5P_DEFAULT, H5P_DEFAULT) < 0 ||

@@ -38,7 +38,7 @@ static void layout_state(struct frx_engine *engine, struct frx_arena *arena) {
     FRX_TAKE(arena, engine->send_buffer, n_rep * frx_packed_bytes(state->n_bead));
     FRX_TAKE(arena, engine->receive_buffer, n_rep * frx_packed_bytes(state->n_bead));
     FRX_TAKE(arena, engine->snapshot_position, n_coordinate);
-    FRX_TAKE(arena, engine->snapshot_energy, n_rep);
+    FRX_TAKE(arena, engine->snapshot_energy, 2 * n_rep);
     FRX_TAKE(arena, engine->snapshot_identity, n_rep);
 }
 
@@ -65,7 +65,7 @@ static size_t layout_pinned(struct frx_engine *engine, char *base) {
     FRX_TAKE(&arena, engine->host_divergence, n_rep);
     FRX_TAKE(&arena, engine->host_stale, n_rep);
     FRX_TAKE(&arena, engine->out_position, n_coordinate);
-    FRX_TAKE(&arena, engine->out_energy, n_rep);
+    FRX_TAKE(&arena, engine->out_energy, 2 * n_rep);
     FRX_TAKE(&arena, engine->out_identity, n_rep);
     return arena.used;
 }
@@ -437,10 +437,11 @@ static enum frx_status snapshot(struct frx_engine *engine) {
     COPY(snapshot_position, state->position, n, cudaMemcpyDeviceToDevice, engine->stream);
     COPY(snapshot_energy, state->energy, n_rep, cudaMemcpyDeviceToDevice, engine->stream);
     COPY(snapshot_identity, state->identity, n_rep, cudaMemcpyDeviceToDevice, engine->stream);
+    FRX_TRY(frx_state_kinetic(state, engine->snapshot_energy + n_rep, engine->stream));
     FRX_CUDA(cudaEventRecord(engine->snapshot_taken, engine->stream));
     FRX_CUDA(cudaStreamWaitEvent(engine->output, engine->snapshot_taken, 0));
     COPY(out_position, engine->snapshot_position, n, cudaMemcpyDeviceToHost, engine->output);
-    COPY(out_energy, engine->snapshot_energy, n_rep, cudaMemcpyDeviceToHost, engine->output);
+    COPY(out_energy, engine->snapshot_energy, 2 * n_rep, cudaMemcpyDeviceToHost, engine->output);
     COPY(out_identity, engine->snapshot_identity, n_rep, cudaMemcpyDeviceToHost, engine->output);
 #undef COPY
     FRX_CUDA(cudaEventRecord(engine->snapshot_out, engine->output));
@@ -449,13 +450,14 @@ static enum frx_status snapshot(struct frx_engine *engine) {
 }
 
 static enum frx_status snapshot_wait(struct frx_engine *engine, float *positions, double *energy,
-                                     uint32_t *identity) {
+                                     double *kinetic, uint32_t *identity) {
     const size_t n_rep = (size_t)engine->options.n_rep, n = n_rep * engine->system->n_bead * 3;
     if (!engine->snapshot_pending) return FRX_FAIL(FRX_ERR_ARGUMENT, "there is no snapshot to wait for");
     FRX_CUDA(cudaEventSynchronize(engine->snapshot_out));
     engine->snapshot_pending = 0;
     memcpy(positions, engine->out_position, n * sizeof *positions);
     memcpy(energy, engine->out_energy, n_rep * sizeof *energy);
+    memcpy(kinetic, engine->out_energy + n_rep, n_rep * sizeof *kinetic);
     memcpy(identity, engine->out_identity, n_rep * sizeof *identity);
     return FRX_OK;
 }

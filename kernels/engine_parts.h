@@ -32,7 +32,7 @@ struct frx_engine {
     struct frx_arena arena;
     char *send_buffer, *receive_buffer; /* [n_rep] packed configurations, device */
     float *snapshot_position;           /* [n_rep][n_bead][3], device */
-    double *snapshot_energy;            /* [n_rep], device */
+    double *snapshot_energy;            /* [2][n_rep] potential, kinetic; device */
     uint32_t *snapshot_identity;        /* [n_rep], device */
 
     char *pinned; /* host memory for everything that crosses */
@@ -43,7 +43,7 @@ struct frx_engine {
     uint64_t *host_divergence; /* [n_rep], pinned */
     uint8_t *host_stale;       /* [n_rep], pinned: copy of state.stale as of the work queued */
     float *out_position;       /* snapshots, pinned */
-    double *out_energy;
+    double *out_energy;        /* [2][n_rep] */
     uint32_t *out_identity;
 
     cudaStream_t stream, side, output; /* steps; priors beside the network; snapshots */

@@ -1,10 +1,10 @@
-/* Sums over a replica in a fixed order, in double: energies, and the centre of geometry.
+/* Sums over a replica in a fixed order, in double: energies, kinetic energy, and the centre of geometry.
  *
  *   U_rp = shift_p + sum_{k < count_p} item_p[r][first_p + k],   U_r = sum_p U_rp
  *
  * One block per replica. energy_kernel: one warp per part, in turn; lane l adds items l, l + 32, .. and the
- * lanes are added as a tree; thread 0 adds the parts in order. centre_kernel: thread t adds beads t, t + 128,
- * .. No floating-point atomics; shared memory: a few words; any size. */
+ * lanes are added as a tree; thread 0 adds the parts in order. kinetic_kernel, centre_kernel: thread t adds
+ * beads t, t + 128, .. No floating-point atomics; shared memory: a few words; any size. */
 #include "state.h"
 #include "vector.h"
 
@@ -59,4 +59,26 @@ static __global__ void centre_kernel(struct frx_gpu_state state) {
 enum frx_status frx_state_recentre(const struct frx_gpu_state *state, cudaStream_t stream) {
     centre_kernel<<<state->n_rep, BLOCK, 0, stream>>>(*state);
     return FRX_LAUNCHED("recentring");
+}
+
+static __global__ void kinetic_kernel(struct frx_gpu_state state, double *kinetic) {
+    __shared__ double warp_total[N_WARP];
+    const float *velocity = state.velocity + (size_t)blockIdx.x * state.n_bead * 3;
+    double sum = 0;
+    for (int i = threadIdx.x; i < state.n_bead; i += BLOCK) {
+        const double x = velocity[3 * i], y = velocity[3 * i + 1], z = velocity[3 * i + 2];
+        sum += 0.5 * (x * x + y * y + z * z) / state.inverse_mass[i];
+    }
+    sum = warp_sum(sum);
+    if (threadIdx.x % 32 == 0) warp_total[threadIdx.x / 32] = sum;
+    __syncthreads();
+    if (threadIdx.x > 0) return;
+    sum = 0;
+    for (int w = 0; w < N_WARP; w++) sum += warp_total[w];
+    kinetic[blockIdx.x] = sum;
+}
+
+enum frx_status frx_state_kinetic(const struct frx_gpu_state *state, double *kinetic, cudaStream_t stream) {
+    kinetic_kernel<<<state->n_rep, BLOCK, 0, stream>>>(*state, kinetic);
+    return FRX_LAUNCHED("kinetic energies");
 }

@@ -85,6 +85,10 @@ FRX_CHECKED enum frx_status frx_state_draw_velocities(const struct frx_gpu_state
 /* Centres of geometry to the origin. */
 FRX_CHECKED enum frx_status frx_state_recentre(const struct frx_gpu_state *state, cudaStream_t stream);
 
+/* kinetic [n_rep], kcal/mol, device = sum_i m_i v_i^2 / 2 in double, in a fixed order. */
+FRX_CHECKED enum frx_status frx_state_kinetic(const struct frx_gpu_state *state, double *kinetic,
+                                              cudaStream_t stream);
+
 /* beta [n_rep], mol/kcal, host; velocity_scale [n_rep], host, or NULL: 1. Both may be reused on return. */
 FRX_CHECKED enum frx_status frx_state_set_temperatures(const struct frx_gpu_state *state, const double *beta,
                                                        const double *velocity_scale, cudaStream_t stream);

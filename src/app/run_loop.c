@@ -27,6 +27,7 @@ struct loop {
     int *place;         /* [n_local] */
     float *positions;   /* [n_local][n_bead][3] */
     double *energy;     /* [n_local] */
+    double *kinetic;    /* [n_local] */
     double *all_energy; /* [n_slot], where there is no exchange */
     int *count, *first; /* [ranks] slots of each */
     uint32_t *identity; /* [n_local] */
@@ -68,8 +69,8 @@ static enum frx_status collect_frame(struct loop *loop) {
     if (!loop->frame_pending) return FRX_OK;
     loop->frame_pending = 0;
     if (loop->frame_status == FRX_OK)
-        loop->frame_status =
-            loop->engine_class->snapshot_wait(loop->engine, loop->positions, loop->energy, loop->identity);
+        loop->frame_status = loop->engine_class->snapshot_wait(loop->engine, loop->positions, loop->energy,
+                                                               loop->kinetic, loop->identity);
     FRX_TRY(frx_agree(loop->run->session->comm, loop->frame_status));
     return frx_trajectory_append_frame(loop->run->trajectory, &loop->frame);
 }
@@ -235,6 +236,7 @@ static enum frx_status loop_create(struct frx_run *run, struct loop *loop) {
     loop->place = malloc(n_local * sizeof *loop->place);
     loop->positions = malloc(n_local * (size_t)session->system.n_bead * 3 * sizeof *loop->positions);
     loop->energy = malloc(n_local * sizeof *loop->energy);
+    loop->kinetic = malloc(n_local * sizeof *loop->kinetic);
     loop->all_energy = calloc(n_slot, sizeof *loop->all_energy);
     loop->count = malloc((size_t)session->comm->size * sizeof *loop->count);
     loop->first = malloc((size_t)session->comm->size * sizeof *loop->first);
@@ -243,21 +245,23 @@ static enum frx_status loop_create(struct frx_run *run, struct loop *loop) {
     loop->probability = malloc(n_slot * sizeof *loop->probability);
     loop->n_attempt = malloc(n_slot * sizeof *loop->n_attempt);
     loop->n_accept = malloc(n_slot * sizeof *loop->n_accept);
-    if (!loop->place || !loop->positions || !loop->energy || !loop->all_energy || !loop->count ||
-        !loop->first || !loop->identity || !loop->from || !loop->probability || !loop->n_attempt ||
-        !loop->n_accept)
+    if (!loop->place || !loop->positions || !loop->energy || !loop->kinetic || !loop->all_energy ||
+        !loop->count || !loop->first || !loop->identity || !loop->from || !loop->probability ||
+        !loop->n_attempt || !loop->n_accept)
         return FRX_FAIL(FRX_ERR_MEMORY, "out of memory for output buffers of %d replicas", session->n_local);
     for (int p = 0; p < session->comm->size; p++)
         FRX_TRY(frx_slots_of_rank(session->n_slot, session->comm->size, p, &loop->first[p], &loop->count[p]));
     loop->frame.place = loop->place;
     loop->frame.positions = loop->positions;
     loop->frame.energy = loop->energy;
+    loop->frame.kinetic = loop->kinetic;
     loop->frame.identity = loop->identity;
     return FRX_OK;
 }
 
 static void loop_clear(struct loop *loop) {
-    free(loop->place), free(loop->positions), free(loop->energy), free(loop->identity);
+    free(loop->place), free(loop->positions), free(loop->energy), free(loop->kinetic);
+    free(loop->identity);
     free(loop->all_energy), free(loop->count), free(loop->first);
     free(loop->from), free(loop->probability), free(loop->n_attempt), free(loop->n_accept);
 }

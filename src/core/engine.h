@@ -143,10 +143,11 @@ struct frx_engine_class {
 
     /* Output without stopping the replicas: snapshot() notes positions and energies of all slots as they are
      * after the work queued so far; snapshot_wait() hands them out (positions [n_rep][n_bead][3] float,
-     * Angstrom; energy [n_rep]; identity [n_rep]; host, owned by the caller). One snapshot at a time. */
+     * Angstrom; energy [n_rep] and kinetic [n_rep], potential and kinetic energy, kcal/mol; identity [n_rep];
+     * host, owned by the caller). One snapshot at a time. */
     enum frx_status (*snapshot)(struct frx_engine *engine);
     enum frx_status (*snapshot_wait)(struct frx_engine *engine, float *positions, double *energy,
-                                     uint32_t *identity);
+                                     double *kinetic, uint32_t *identity);
 
     /* Description, memory, table error and stage times. Waits. */
     enum frx_status (*report)(struct frx_engine *engine, struct frx_engine_report *report);

@@ -35,7 +35,7 @@ struct frx_engine {
     double *state;                 /* [n_rep][3][n_bead][3] */
     unsigned char *send, *receive; /* [n_rep] packed configurations */
     float *snapshot_positions;     /* [n_rep][n_bead][3] */
-    double *snapshot_energy;       /* [n_rep] */
+    double *snapshot_energy;       /* [2][n_rep] potential, kinetic */
     uint32_t *snapshot_identity;   /* [n_rep] */
 };
 
@@ -58,7 +58,7 @@ static int choose_threads(const struct frx_engine_options *options) {
 static size_t replica_bytes(const struct frx_system *system) {
     const size_t n = n_coordinate(system);
     return sizeof(struct slot) + 3 * n * sizeof(double) + 2 * packed_bytes(system) + n * sizeof(float) +
-           sizeof(double) + sizeof(uint32_t);
+           2 * sizeof(double) + sizeof(uint32_t);
 }
 
 static size_t engine_bytes(const struct frx_system *system, const struct frx_engine_options *options,
@@ -102,7 +102,7 @@ static enum frx_status allocate(struct frx_engine *engine) {
     engine->send = calloc(n_rep, packed_bytes(engine->system));
     engine->receive = calloc(n_rep, packed_bytes(engine->system));
     engine->snapshot_positions = calloc(n_rep * n, sizeof *engine->snapshot_positions);
-    engine->snapshot_energy = calloc(n_rep, sizeof *engine->snapshot_energy);
+    engine->snapshot_energy = calloc(2 * n_rep, sizeof *engine->snapshot_energy);
     engine->snapshot_identity = calloc(n_rep, sizeof *engine->snapshot_identity);
     if (!engine->work || !engine->slot || !engine->state || !engine->send || !engine->receive ||
         !engine->snapshot_positions || !engine->snapshot_energy || !engine->snapshot_identity)
@@ -379,6 +379,14 @@ static enum frx_status transport(struct frx_engine *engine, size_t *bytes, void 
     return FRX_OK;
 }
 
+static double kinetic_energy(const struct frx_system *system, const double *velocities) {
+    double sum = 0;
+    for (int i = 0; i < system->n_bead; i++)
+        for (int d = 0; d < 3; d++)
+            sum += 0.5 * system->beads.mass[i] * velocities[3 * i + d] * velocities[3 * i + d];
+    return sum;
+}
+
 static enum frx_status snapshot(struct frx_engine *engine) {
     const size_t n = n_coordinate(engine->system);
     refresh(engine, 0, engine->options.n_rep);
@@ -387,16 +395,18 @@ static enum frx_status snapshot(struct frx_engine *engine) {
         for (size_t k = 0; k < n; k++)
             engine->snapshot_positions[(size_t)r * n + k] = (float)slot->positions[k];
         engine->snapshot_energy[r] = slot->energy;
+        engine->snapshot_energy[engine->options.n_rep + r] = kinetic_energy(engine->system, slot->velocities);
         engine->snapshot_identity[r] = slot->identity;
     }
     return FRX_OK;
 }
 
 static enum frx_status snapshot_wait(struct frx_engine *engine, float *positions, double *energy,
-                                     uint32_t *identity) {
+                                     double *kinetic, uint32_t *identity) {
     const size_t n_rep = (size_t)engine->options.n_rep;
     memcpy(positions, engine->snapshot_positions, n_rep * n_coordinate(engine->system) * sizeof *positions);
     memcpy(energy, engine->snapshot_energy, n_rep * sizeof *energy);
+    memcpy(kinetic, engine->snapshot_energy + n_rep, n_rep * sizeof *kinetic);
     memcpy(identity, engine->snapshot_identity, n_rep * sizeof *identity);
     return FRX_OK;
 }

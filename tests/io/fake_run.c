@@ -20,6 +20,10 @@ uint32_t fake_identity(int frame, int place, int n_rung) {
     return (uint32_t)(place / n_rung * n_rung + (place + frame) % n_rung);
 }
 
+double fake_kinetic(int frame, int place) {
+    return 5 + 0.1 * place + 0.001 * frame;
+}
+
 double fake_exchange_energy(int event, int place) {
     return -10.0 * place + 0.01 * event;
 }
@@ -108,11 +112,12 @@ enum frx_status fake_append_frame(MPI_Comm comm, struct frx_trajectory *trajecto
     const size_t n = (size_t)n_local;
     int *place = allocate(n, sizeof *place);
     float *positions = allocate(n * (size_t)run->n_bead * 3, sizeof *positions), *x = positions;
-    double *energy = allocate(n, sizeof *energy);
+    double *energy = allocate(n, sizeof *energy), *kinetic = allocate(n, sizeof *kinetic);
     uint32_t *identity = allocate(n, sizeof *identity);
     for (int r = 0; r < n_local; r++) {
         place[r] = (first + r + (run->move_temperatures ? frame / 3 : 0)) % n_place;
         energy[r] = fake_energy(frame, place[r], run->n_bead);
+        kinetic[r] = fake_kinetic(frame, place[r]);
         identity[r] = fake_identity(frame, place[r], run->n_rung);
         for (int i = 0; i < run->n_bead; i++)
             for (int k = 0; k < 3; k++) *x++ = (float)fake_position(frame, place[r], i, k);
@@ -122,11 +127,13 @@ enum frx_status fake_append_frame(MPI_Comm comm, struct frx_trajectory *trajecto
                                       .place = place,
                                       .positions = positions,
                                       .energy = energy,
+                                      .kinetic = kinetic,
                                       .identity = identity};
     const enum frx_status status = frx_trajectory_append_frame(trajectory, &content);
     free(place);
     free(positions);
     free(energy);
+    free(kinetic);
     free(identity);
     return status;
 }

@@ -18,6 +18,7 @@ struct fake_run {
 /* Position, energy and replica of a frame at a place. Positions are exact in float. */
 double fake_position(int frame, int place, int bead, int k);
 double fake_energy(int frame, int place, int n_bead);
+double fake_kinetic(int frame, int place);
 uint32_t fake_identity(int frame, int place, int n_rung);
 
 /* Energies, acceptance probabilities and so on of exchange event `event`. */

@@ -48,6 +48,8 @@ def check_segment(run):
         assert np.allclose(frames["time"][:n], 0.4 * (np.arange(n) + 1))
         energy = -n_bead + 0.1 * np.arange(n)[:, None] + 0.001 * np.arange(n_place)
         assert np.allclose(frames["energy"][:n], energy)
+        kinetic = 5 + 0.001 * np.arange(n)[:, None] + 0.1 * np.arange(n_place)
+        assert np.allclose(frames["kinetic_energy"][:n], kinetic)
         assert (file["exchanges/event"][:n_event] == np.arange(n_event)).all()
         expected = -10.0 * np.arange(n_place) + 0.01 * np.arange(n_event)[:, None]
         assert np.allclose(file["exchanges/energy"][:n_event], expected)
@@ -97,6 +99,7 @@ def check_mdanalysis(run):
             assert abs(ts.time - 0.4 * (ts.frame + 1)) < 1e-9
             assert ts.data["step"] == 100 * (ts.frame + 1)
             assert abs(ts.data["potential_energy"] - (-n_bead + 0.1 * ts.frame + 0.001 * place)) < 1e-9
+            assert abs(ts.data["kinetic_energy"] - (5 + 0.001 * ts.frame + 0.1 * place)) < 1e-9
             assert ts.dimensions is None
         assert list(universe.select_atoms("name CB").indices[:2]) == [1, 3]
         assert universe.bonds.indices[0].tolist() == [0, 1]

@@ -42,6 +42,7 @@ static void check_frames(hid_t file, const struct fake_run *run, int n_frame) {
     float *x = read_all(file, "frames/position", H5T_NATIVE_FLOAT, 4, n * n_place * run->n_bead * 3),
           *next = x;
     double *energy = read_all(file, "frames/energy", H5T_NATIVE_DOUBLE, 8, n * n_place);
+    double *kinetic = read_all(file, "frames/kinetic_energy", H5T_NATIVE_DOUBLE, 8, n * n_place);
     double *time = read_all(file, "frames/time", H5T_NATIVE_DOUBLE, 8, n);
     int64_t *step = read_all(file, "frames/step", H5T_NATIVE_INT64, 8, n);
     uint32_t *identity = read_all(file, "frames/identity", H5T_NATIVE_UINT32, 4, n * n_place);
@@ -51,6 +52,7 @@ static void check_frames(hid_t file, const struct fake_run *run, int n_frame) {
         wrong += step[f] != 100 * (f + 1) || fabs(time[f] - 0.4 * (f + 1)) > 1e-9 || adapting[f] != (f < 2);
         for (size_t p = 0; p < n_place; p++) {
             wrong += energy[f * n_place + p] != fake_energy(f, (int)p, run->n_bead);
+            wrong += kinetic[f * n_place + p] != fake_kinetic(f, (int)p);
             wrong += identity[f * n_place + p] != fake_identity(f, (int)p, run->n_rung);
             for (int i = 0; i < 3 * run->n_bead; i++)
                 wrong += *next++ != (float)fake_position(f, (int)p, i / 3, i % 3);
@@ -59,6 +61,7 @@ static void check_frames(hid_t file, const struct fake_run *run, int n_frame) {
     CHECK(wrong == 0, "%d wrong values in %d frames of %zu places", wrong, n_frame, n_place);
     free(x);
     free(energy);
+    free(kinetic);
     free(time);
     free(step);
     free(identity);
@@ -176,8 +179,12 @@ static void check_places(void) {
     int place[8];
     for (int r = 0; r < options.n_local; r++) place[r] = rank * 8 / n_rank + r;
     if (rank == n_rank - 1) place[options.n_local - 1] = 0;
-    const struct frx_frame frame = {
-        .step = 300, .place = place, .positions = positions, .energy = energy, .identity = identity};
+    const struct frx_frame frame = {.step = 300,
+                                    .place = place,
+                                    .positions = positions,
+                                    .energy = energy,
+                                    .kinetic = energy,
+                                    .identity = identity};
     CHECK_OK(frx_trajectory_append_frame(trajectory, &frame));
     CHECK_FAILS(frx_trajectory_append_frame(trajectory, &frame), FRX_ERR_ARGUMENT,
                 "place 0 of 8 is taken twice");

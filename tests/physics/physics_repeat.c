@@ -151,13 +151,16 @@ int physics_repeat(const struct physics_case *c) {
      * else */
     const size_t size = 3 * (size_t)system.n_bead;
     float *shot = calloc(N_REP * size, sizeof *shot);
-    double shot_energy[N_REP], centre[3] = {0};
+    double shot_energy[N_REP], shot_kinetic[N_REP], kinetic = 0, centre[3] = {0};
     uint32_t shot_identity[N_REP];
     CHECK_OK(k->snapshot(engine));
     CHECK_OK(k->propagate(engine, 2 * N_STEP, 5));
-    CHECK_OK(k->snapshot_wait(engine, shot, shot_energy, shot_identity));
+    CHECK_OK(k->snapshot_wait(engine, shot, shot_energy, shot_kinetic, shot_identity));
     for (size_t i = 0; i < size; i++) CHECK_NEAR(shot[other * size + i], (float)end.positions[i], 0);
     CHECK_NEAR(shot_energy[other], end.energy, 0);
+    for (size_t i = 0; i < size; i++)
+        kinetic += 0.5 * system.beads.mass[i / 3] * end.velocities[i] * end.velocities[i];
+    CHECK_NEAR(shot_kinetic[other], kinetic, physics_limit(c, 1e-12, 1e-6, 1e-6) * kinetic);
     CHECK(shot_identity[other] == end.identity, "identity %u", shot_identity[other]);
     CHECK_OK(k->recentre(slow));
     struct copy centred = get_copy(c, &system, slow, 2);

@@ -19,7 +19,7 @@ struct frx_engine {
     double *beta;             /* [n_rep] */
     double *send, *receive;   /* as slots */
     float *noted_positions;   /* [n_rep][n_bead][3] */
-    double *noted_energy;     /* [n_rep] */
+    double *noted_energy;     /* [2][n_rep] potential, kinetic */
     uint32_t *noted_identity; /* [n_rep] */
     int64_t n_force_evaluation;
 };
@@ -96,7 +96,7 @@ static enum frx_status harmonic_create(const struct frx_system *system,
     e->receive = calloc(n_rep * e->n_slot_double, sizeof *e->receive);
     e->beta = calloc(n_rep, sizeof *e->beta);
     e->noted_positions = calloc(n_rep * 3 * n_bead, sizeof *e->noted_positions);
-    e->noted_energy = calloc(n_rep, sizeof *e->noted_energy);
+    e->noted_energy = calloc(2 * n_rep, sizeof *e->noted_energy);
     e->noted_identity = calloc(n_rep, sizeof *e->noted_identity);
     if (!e->k || !e->offset || !e->slots || !e->send || !e->receive || !e->beta || !e->noted_positions ||
         !e->noted_energy || !e->noted_identity) {
@@ -245,16 +245,23 @@ static enum frx_status harmonic_snapshot(struct frx_engine *e) {
         for (size_t a = 0; a < e->n_dof; a++)
             e->noted_positions[(size_t)r * e->n_dof + a] = (float)slot_of(e, r)[a];
         e->noted_energy[r] = *energy_of(e, r);
+        double *kinetic = &e->noted_energy[e->options.n_rep + r];
+        *kinetic = 0;
+        for (size_t a = 0; a < e->n_dof; a++) {
+            const double v = slot_of(e, r)[e->n_dof + a];
+            *kinetic += 0.5 * e->system->beads.mass[a / 3] * v * v;
+        }
         e->noted_identity[r] = identity_of(e, r);
     }
     return FRX_OK;
 }
 
 static enum frx_status harmonic_snapshot_wait(struct frx_engine *e, float *positions, double *energy,
-                                              uint32_t *identity) {
+                                              double *kinetic, uint32_t *identity) {
     const size_t n_rep = (size_t)e->options.n_rep;
     memcpy(positions, e->noted_positions, n_rep * e->n_dof * sizeof *positions);
     memcpy(energy, e->noted_energy, n_rep * sizeof *energy);
+    memcpy(kinetic, e->noted_energy + n_rep, n_rep * sizeof *kinetic);
     memcpy(identity, e->noted_identity, n_rep * sizeof *identity);
     return FRX_OK;
 }
