@@ -1,33 +1,15 @@
 /* BAOAB Langevin dynamics; the equations are in engine.h.
  *
  * integrate_kernel: one thread per bead and replica, three components each. The forces of network and priors
- * arrive in arrays of their own and are added here. Multiplications and additions are written as intrinsics,
- * so that a trajectory has the same bits whether a step was finished by itself or together with the start of
- * the next. refresh_kernel, velocity_kernel: likewise one thread per bead. No shared memory; any size. */
-#include "rng.h"
-#include "state.h"
-#include "vector.h"
+ * arrive in arrays of their own and are added here. refresh_kernel, velocity_kernel: likewise one thread per
+ * bead. No shared memory; any size. */
+#include "integrate.cuh"
 
 enum { BLOCK = 128 };
 
 static __device__ float3 total_force(const struct frx_gpu_state &state, size_t bead) {
     float3 force = state.network_force ? load3(state.network_force, bead) : make_float3(0, 0, 0);
     return state.prior_force ? force + load3(state.prior_force, bead) : force;
-}
-
-static __device__ int all_finite(float3 a) {
-    return isfinite(a.x) && isfinite(a.y) && isfinite(a.z);
-}
-
-static __device__ float3 fma3(float s, float3 a, float3 b) {
-    return make_float3(__fmaf_rn(s, a.x, b.x), __fmaf_rn(s, a.y, b.y), __fmaf_rn(s, a.z, b.z));
-}
-
-static __device__ float3 draw3(uint64_t seed, enum frx_rng_domain domain, uint32_t identity, int64_t step,
-                               int i) {
-    float normal[4];
-    frx_rng_normal4(frx_rng_draw(seed, domain, identity, (uint64_t)step, (uint32_t)i), normal);
-    return make_float3(normal[0], normal[1], normal[2]);
 }
 
 template <int phase>
@@ -37,8 +19,7 @@ static __global__ void __launch_bounds__(BLOCK)
     if (k >= state.n_rep * state.n_bead) return;
     const int r = k / state.n_bead, i = k - r * state.n_bead;
     const int64_t step = *state.step + offset;
-    const float inverse_mass = state.inverse_mass[i],
-                half_kick = __fmul_rn(integrator.half_step, inverse_mass);
+    const float inverse_mass = state.inverse_mass[i];
     float3 velocity = load3(state.velocity, k), force;
     if (phase == FRX_PHASE_BEGIN) {
         force = load3(state.force, k);
@@ -47,27 +28,15 @@ static __global__ void __launch_bounds__(BLOCK)
         store3(state.force, k, force);
         if (!all_finite(force))
             frx_record_divergence(&state.divergence[r], phase == FRX_PHASE_TURN ? step - 1 : step, i);
-        velocity = fma3(half_kick, force, velocity);
+        velocity = half_kick(integrator, inverse_mass, force, velocity);
     }
     if (phase != FRX_PHASE_FINISH) {
-        const float3 start = load3(state.position, k);
-        velocity = fma3(half_kick, force, velocity);
-        float3 position = fma3(integrator.half_step, velocity, start);
-        if (integrator.noise > 0) {
-            const float strength =
-                __fmul_rn(integrator.noise, __fmul_rn(state.thermal[r], __fsqrt_rn(inverse_mass)));
-            const float3 noise = draw3(integrator.seed, FRX_RNG_NOISE, state.identity[r], step, i);
-            const float3 kept = make_float3(__fmul_rn(integrator.memory, velocity.x),
-                                            __fmul_rn(integrator.memory, velocity.y),
-                                            __fmul_rn(integrator.memory, velocity.z));
-            velocity = fma3(strength, noise, kept);
-        }
-        position = fma3(integrator.half_step, velocity, position);
+        float3 position = load3(state.position, k), noise = {};
+        velocity = half_kick(integrator, inverse_mass, force, velocity);
+        if (integrator.noise > 0) noise = draw3(integrator.seed, FRX_RNG_NOISE, state.identity[r], step, i);
+        if (!drift(integrator, inverse_mass, state.thermal[r], noise, &position, &velocity))
+            frx_record_divergence(&state.divergence[r], step, i);
         store3(state.position, k, position);
-        const float3 moved = position - start;
-        const float limit = (float)(FRX_DISPLACEMENT_LIMIT * FRX_DISPLACEMENT_LIMIT);
-        if (!(dot(moved, moved) <= limit))
-            frx_record_divergence(&state.divergence[r], step, i); /* also not a number */
     }
     store3(state.velocity, k, velocity);
 }
