@@ -12,11 +12,13 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* How the command line wants it. */
 struct wish {
     int overwrite, go_on;
     double stop_time; /* MPI_Wtime; 0: none */
+    const char *stop_reason;
     enum frx_progress_mode mode;
 };
 
@@ -155,6 +157,7 @@ static enum frx_status make_run(struct frx_session *session, const struct frx_re
     run->exchange = frx_session_exchanges(session) ? *exchange : NULL;
     run->step = restart->counts.step;
     run->stop_time = wish->stop_time;
+    run->stop_reason = wish->stop_reason;
     if (run->step == session->config.n_timesteps) return FRX_OK; /* nothing left to write */
     FRX_TRY(create_trajectory(session, restart, wish->overwrite, &run->trajectory));
     if (session->comm->rank == 0) frx_summary_discard(session->config.output);
@@ -216,6 +219,19 @@ static enum frx_status parse_time(const char *text, double *seconds) {
                           text);
 }
 
+/* Newer versions of Slurm say when the job will end. Leave time for a checkpoint: a minute, or a tenth of a
+ * short job. */
+static void read_slurm_end(struct wish *wish) {
+    const char *text = getenv("SLURM_JOB_END_TIME");
+    char *end = NULL;
+    const double left = text ? difftime((time_t)strtoll(text, &end, 10), time(NULL)) : 0;
+    if (!end || end == text || *end || left <= 0) return;
+    const double stop = MPI_Wtime() + left - (left < 600 ? left / 10 : 60);
+    if (wish->stop_time > 0 && wish->stop_time < stop) return;
+    wish->stop_time = stop;
+    wish->stop_reason = "the end of the Slurm job";
+}
+
 static enum frx_status read_wish(const struct frx_invocation *invocation, struct wish *wish) {
     const char *max_time = frx_option_value(invocation, "--max-time");
     double seconds;
@@ -226,14 +242,17 @@ static enum frx_status read_wish(const struct frx_invocation *invocation, struct
     wish->go_on = frx_option_value(invocation, "--continue") != NULL;
     if (wish->overwrite && wish->go_on)
         return frx_user_error("--continue and --overwrite exclude each other");
-    if (!max_time) return FRX_OK;
-    FRX_TRY(parse_time(max_time, &seconds));
-    wish->stop_time = MPI_Wtime() + seconds;
+    if (max_time) {
+        FRX_TRY(parse_time(max_time, &seconds));
+        wish->stop_time = MPI_Wtime() + seconds;
+        wish->stop_reason = "--max-time";
+    }
+    read_slurm_end(wish);
     return FRX_OK;
 }
 
 static enum frx_status run(const struct frx_invocation *invocation) {
-    struct wish wish = {0};
+    struct wish wish = {.stop_reason = "the end of its time"};
     struct frx_session session = {0};
     struct frx_restart restart = {0};
     FRX_TRY(read_wish(invocation, &wish));

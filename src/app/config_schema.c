@@ -191,9 +191,8 @@ const struct frx_key frx_config_key[FRX_N_CONFIG_KEY] = {
      .unit = "min",
      .fallback = "15",
      .mlcg = "",
-     .doc =
-         "Wall time between checkpoints, from which --continue goes on; 0: one at every exchange. There is "
-         "always one at the end and when the run is stopped."},
+     .doc = "Wall time between checkpoints, from which --continue goes on; 0: one at every exchange at "
+            "least. There is always one at the end and when the run is stopped."},
     {.section = "Machine",
      .name = "engine",
      .kind = FRX_KEY_CHOICE,

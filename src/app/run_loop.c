@@ -1,16 +1,11 @@
 #include "run_loop.h"
 
-#include "interrupt.h"
+#include "meeting.h"
 #include "print.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What a rank tells the others at an event. */
-enum { FLAG_SIGNAL = 1, FLAG_COMMIT = 2, FLAG_CHECKPOINT = 4, FLAG_TIME = 8 };
-
-#define COMMIT_SECONDS 60.0 /* results are on disk and readable no later than this */
 
 /* Buffers of this rank. */
 struct loop {
@@ -18,8 +13,9 @@ struct loop {
     const struct frx_engine_class *engine_class;
     struct frx_engine *engine;
     int n_rung, n_place, n_local, first_slot;
-    double next_commit, next_checkpoint;
-    int64_t step; /* made by this rank; run->step: by all of them */
+    struct frx_meeting meeting;
+    uint32_t flags; /* what ranks told each other at the last meeting */
+    int64_t step;   /* made by this rank; run->step: by all of them */
     /* the frame being taken */
     int frame_pending; /* the same on all ranks */
     enum frx_status frame_status;
@@ -77,22 +73,6 @@ static enum frx_status collect_frame(struct loop *loop) {
 
 /* ---- exchange and housekeeping ---- */
 
-static uint32_t own_flags(struct loop *loop) {
-    uint32_t flags = frx_interrupt_signal() ? FLAG_SIGNAL : 0;
-    if (loop->run->session->comm->rank != 0) return flags; /* one clock for all */
-    const double now = MPI_Wtime();
-    if (now >= loop->next_commit) {
-        flags |= FLAG_COMMIT;
-        loop->next_commit = now + COMMIT_SECONDS;
-    }
-    if (now >= loop->next_checkpoint) {
-        flags |= FLAG_CHECKPOINT;
-        loop->next_checkpoint = now + loop->run->session->config.checkpoint_interval * 60;
-    }
-    if (loop->run->stop_time > 0 && now >= loop->run->stop_time) flags |= FLAG_TIME;
-    return flags;
-}
-
 static enum frx_status record_exchange(struct loop *loop, int64_t event) {
     const struct frx_exchange_view *view = frx_exchange_look(loop->run->exchange);
     const int n_rung = view->n_rung, n_pair = n_rung - 1;
@@ -116,23 +96,23 @@ static enum frx_status record_exchange(struct loop *loop, int64_t event) {
     return frx_trajectory_append_exchange(loop->run->trajectory, &record);
 }
 
-static void count_energies(struct loop *loop) {
-    for (int g = 0; g < loop->n_place; g++)
-        frx_tally_add(loop->run->tally, g % loop->n_rung, loop->all_energy[g]);
+/* Where there is no exchange. The engine is waited for, so that a meeting is about what has been computed. */
+static enum frx_status meet(struct loop *loop, enum frx_status status) {
+    const struct frx_comm *comm = loop->run->session->comm;
+    if (status == FRX_OK) status = loop->engine_class->energies(loop->engine, loop->energy);
+    FRX_TRY(frx_agree(comm, status));
+    loop->flags = frx_meeting_flags(&loop->meeting, comm, loop->step);
+    FRX_MPI(MPI_Allreduce(MPI_IN_PLACE, &loop->flags, 1, MPI_UINT32_T, MPI_BOR, comm->mpi));
+    return FRX_OK;
 }
 
-/* Where there is no exchange: energies for the averages, and agreement. All ranks count all energies in the
- * same order: sums are the same to the bit for any number of ranks. */
-static enum frx_status meet(struct loop *loop, enum frx_status status, uint32_t *flags) {
-    const struct frx_comm *comm = loop->run->session->comm;
-    if (status == FRX_OK && !loop->run->exchange)
-        status = loop->engine_class->energies(loop->engine, loop->energy);
-    FRX_TRY(frx_agree(comm, status));
-    FRX_MPI(MPI_Allreduce(MPI_IN_PLACE, flags, 1, MPI_UINT32_T, MPI_BOR, comm->mpi));
-    if (loop->run->exchange) return FRX_OK;
+/* Without exchange, after a meeting: energies for the averages. All ranks count all energies in the same
+ * order: sums are the same to the bit for any number of ranks. */
+static enum frx_status count_energies(struct loop *loop) {
     FRX_MPI(MPI_Allgatherv(loop->energy, loop->n_local, MPI_DOUBLE, loop->all_energy, loop->count,
-                           loop->first, MPI_DOUBLE, comm->mpi));
-    if (is_due(loop->step, FRX_HOUSEKEEPING)) count_energies(loop);
+                           loop->first, MPI_DOUBLE, loop->run->session->comm->mpi));
+    for (int g = 0; g < loop->n_place; g++)
+        frx_tally_add(loop->run->tally, g % loop->n_rung, loop->all_energy[g]);
     return FRX_OK;
 }
 
@@ -151,14 +131,16 @@ static enum frx_status save(struct loop *loop) {
         .counts = {run->step, run->progress ? frx_progress_seconds(run->progress) : 0},
         .n_segment = run->n_segment,
         .segment = (const int64_t(*)[2])run->segment};
-    return frx_restart_write(&content);
+    FRX_TRY(frx_restart_write(&content));
+    frx_meeting_resume(&loop->meeting);
+    return FRX_OK;
 }
 
 static enum frx_status interrupted(const struct frx_run *run, uint32_t flags) {
-    char number[FRX_NUMBER_SIZE], message[160];
+    char number[FRX_NUMBER_SIZE], message[200];
     snprintf(message, sizeof message,
              "stopped by %s after %s steps; everything up to there is saved: go on with --continue",
-             flags & FLAG_SIGNAL ? "a signal" : "--max-time", frx_number(run->step, number));
+             flags & FRX_FLAG_SIGNAL ? "a signal" : run->stop_reason, frx_number(run->step, number));
     frx_error_set(message); /* the user's wish: no place in the source to blame */
     return FRX_ERR_INTERRUPTED;
 }
@@ -172,22 +154,27 @@ static enum frx_status handle_events(struct loop *loop, enum frx_status *own) {
     if (run->trajectory && is_due(loop->step, config->save_interval)) take_frame(loop, *own);
 
     const int exchanges = run->exchange && is_due(loop->step, config->exchange_interval);
-    if (!exchanges && !is_due(loop->step, FRX_HOUSEKEEPING) && !is_last) return FRX_OK; /* only a frame */
-    uint32_t flags = own_flags(loop);
+    const int tidies = is_due(loop->step, FRX_HOUSEKEEPING);
+    if (!exchanges && !tidies && !is_last && loop->step != loop->meeting.next)
+        return FRX_OK; /* only a frame */
     if (exchanges) {
         const int64_t event = loop->step / config->exchange_interval - 1;
-        FRX_TRY(frx_exchange_attempt(run->exchange, *own, event, &flags));
+        loop->flags = frx_meeting_flags(&loop->meeting, run->session->comm, loop->step);
+        FRX_TRY(frx_exchange_attempt(run->exchange, *own, event, &loop->flags));
         FRX_TRY(record_exchange(loop, event));
     } else {
-        FRX_TRY(meet(loop, *own, &flags));
+        FRX_TRY(meet(loop, *own));
+        if (tidies && !run->exchange) FRX_TRY(count_energies(loop));
     }
+    frx_meeting_held(&loop->meeting, loop->step, loop->flags);
     run->step = loop->step;
-    if (is_due(loop->step, FRX_HOUSEKEEPING)) *own = loop->engine_class->recentre(loop->engine);
-    if ((flags & FLAG_COMMIT) && run->trajectory) FRX_TRY(frx_trajectory_commit(run->trajectory));
-    if (is_last || !(flags & (FLAG_SIGNAL | FLAG_TIME | FLAG_CHECKPOINT))) return FRX_OK;
+    if (tidies) *own = loop->engine_class->recentre(loop->engine);
+    if ((loop->flags & FRX_FLAG_COMMIT) && run->trajectory) FRX_TRY(frx_trajectory_commit(run->trajectory));
+    const uint32_t stops = loop->flags & (FRX_FLAG_SIGNAL | FRX_FLAG_TIME);
+    if (is_last || !(stops || loop->flags & FRX_FLAG_CHECKPOINT)) return FRX_OK;
     FRX_TRY(frx_agree(run->session->comm, *own));
     FRX_TRY(save(loop));
-    return flags & (FLAG_SIGNAL | FLAG_TIME) ? interrupted(run, flags) : FRX_OK;
+    return stops ? interrupted(run, stops) : FRX_OK;
 }
 
 static enum frx_status make_steps(struct loop *loop) {
@@ -197,6 +184,7 @@ static enum frx_status make_steps(struct loop *loop) {
     FRX_TRY(save(loop)); /* also the first time: every run can be continued */
     while (loop->step < config->n_timesteps) {
         int64_t next = smaller(config->n_timesteps, next_multiple(loop->step, FRX_HOUSEKEEPING));
+        next = smaller(next, loop->meeting.next);
         if (run->exchange) next = smaller(next, next_multiple(loop->step, config->exchange_interval));
         if (run->trajectory) next = smaller(next, next_multiple(loop->step, config->save_interval));
         if (own == FRX_OK)
@@ -213,9 +201,8 @@ static enum frx_status make_steps(struct loop *loop) {
     FRX_TRY(save(loop));
     /* energies of the last step, off the clock: a longer run does not count them */
     if (!run->exchange && !is_due(loop->step, FRX_HOUSEKEEPING)) {
-        uint32_t flags = 0;
-        FRX_TRY(meet(loop, FRX_OK, &flags));
-        count_energies(loop);
+        FRX_TRY(meet(loop, FRX_OK));
+        FRX_TRY(count_energies(loop));
     }
     return FRX_OK;
 }
@@ -230,9 +217,8 @@ static enum frx_status loop_create(struct frx_run *run, struct loop *loop) {
                           .n_place = session->n_slot,
                           .n_local = session->n_local,
                           .first_slot = session->first_slot,
-                          .step = run->step,
-                          .next_commit = MPI_Wtime() + COMMIT_SECONDS,
-                          .next_checkpoint = MPI_Wtime() + session->config.checkpoint_interval * 60};
+                          .step = run->step};
+    frx_meeting_start(&loop->meeting, run->step, session->config.checkpoint_interval, run->stop_time);
     loop->place = malloc(n_local * sizeof *loop->place);
     loop->positions = malloc(n_local * (size_t)session->system.n_bead * 3 * sizeof *loop->positions);
     loop->energy = malloc(n_local * sizeof *loop->energy);

@@ -5,13 +5,13 @@
  *   1. s a multiple of save_interval:      the frame is taken: what the last block sampled, at the
  * temperature that it was sampled at, with the energy that the exchange is about to use;
  *   2. s a multiple of exchange_interval:  energies are gathered, replicas exchange (exchange.h);
- *   3. s a multiple of FRX_HOUSEKEEPING:   replicas are recentred; where there was no exchange, ranks agree
- * on errors and signals. So what is saved and shown, and how often, has no influence on the trajectory, bit
- * by bit. A frame is collected from the engine after the next block has been queued, so that a GPU does not
- * wait for the disk.
+ *   3. s a multiple of FRX_HOUSEKEEPING:   replicas are recentred.
+ * At 2, at 3 and a few times per second (meeting.h) ranks agree on errors and signals. So what is saved and
+ * shown, and how often, has no influence on the trajectory, bit by bit. A frame is collected from the engine
+ * after the next block has been queued, so that a GPU does not wait for the disk.
  *
- * Checkpoints are written after events of kind 2 or 3: when checkpoint_interval is over, at the first and the
- * last step, and when a signal (interrupt.h) or max-time stops the run, which is the same on all ranks. What
+ * Checkpoints are written where ranks meet: when checkpoint_interval is over, at the first and the last
+ * step, and when a signal (interrupt.h) or the time stops the run, which is the same on all ranks. What
  * a checkpoint counts as written is on the disk before. */
 #ifndef FRX_APP_RUN_LOOP_H
 #define FRX_APP_RUN_LOOP_H
@@ -31,9 +31,10 @@ struct frx_run {
     struct frx_trajectory *trajectory; /* NULL: nothing is saved (timed trial) */
     struct frx_progress *progress;     /* NULL: nothing is shown */
     struct frx_tally *tally;
-    int64_t step;          /* made so far */
-    double stop_time;      /* MPI_Wtime when to stop; 0: never. Rank 0's counts */
-    int n_segment;         /* of the run, the present one included */
+    int64_t step;            /* made so far */
+    double stop_time;        /* MPI_Wtime when to stop; 0: never. Rank 0's counts */
+    const char *stop_reason; /* whose wish that is */
+    int n_segment;           /* of the run, the present one included */
     int64_t (*segment)[2]; /* [n_segment] frames and exchange events that count; the last is filled in here */
 };
 

@@ -1,22 +1,15 @@
 """`flashrex run --continue`: as if the run had never stopped."""
 
-import json
 import os
 import random
 import shutil
-import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import h5py
-import numpy as np
 import pytest
+from run_files import assert_same, journal, rows, start, state, summary, wait_for, written
 from system_files import chain_with_network
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-from flashrex_tools.run_directory import read_run  # noqa: E402
 
 CHAIN = """
 system: chain.h5
@@ -33,60 +26,6 @@ save_interval: 30
 def chain(tmp_path, write_config):
     chain_with_network(tmp_path / "chain.h5")
     return write_config(CHAIN)
-
-
-def journal(folder):
-    """Rows that count of the finished segments, [(frames, exchanges), ..]."""
-    path = folder / "journal"
-    if not path.exists():
-        return []
-    return [tuple(map(int, line.split()[1:])) for line in path.read_text().splitlines()[1:-1]]
-
-
-def rows(folder):
-    """All frames and exchanges that count, by name, over all segments."""
-    counted, parts = journal(folder), {}
-    for s, path in enumerate(sorted(folder.glob("segment_*.h5"))):
-        with h5py.File(path, "r") as file:
-            n = counted[s] if s < len(counted) else tuple(file["committed"][...])
-            for group, n_row in zip(("frames", "exchanges"), n):
-                for name, data in file[group].items():
-                    assert len(data) >= n_row
-                    parts.setdefault(f"{group}/{name}", []).append(data[:n_row])
-    return {name: np.concatenate(part) for name, part in parts.items()}
-
-
-def summary(folder):
-    """What the summary says, without what depends on machine and time."""
-    text = json.loads((folder / "summary.json").read_text())
-    return {k: v for k, v in text.items() if k not in ("ranks", "wall_seconds", "ns_per_day", "ns_per_day_per_replica")}
-
-
-def state(folder):
-    """The parts of the checkpoint, by name, without texts and times."""
-    data, parts = (folder / "checkpoint").read_bytes(), {}
-    n_part, at = int.from_bytes(data[32:40], "little"), 40
-    for _ in range(n_part):
-        name, n = data[at : at + 32].rstrip(b"\0").decode(), int.from_bytes(data[at + 32 : at + 40], "little")
-        parts[name] = data[at + 40 : at + 40 + n]
-        at += 40 + n + -n % 8
-    assert at == len(data) - 64 and {"slots", "rungs", "tally", "counts"} <= set(parts)
-    parts["counts"] = parts["counts"][:8]  # steps
-    return {k: v for k, v in parts.items() if k not in ("config", "segments", "generator")}
-
-
-def assert_same(folder, expected):
-    a, b = rows(folder), rows(expected)
-    assert set(a) == set(b)
-    for name in b:
-        assert a[name].tobytes() == b[name].tobytes(), f"{name} differs"
-    a, b = state(folder), state(expected)
-    assert set(a) == set(b)
-    for name in b:
-        assert a[name] == b[name], f"{name} of the checkpoint differs"
-    assert summary(folder) == summary(expected)
-    a, b = read_run(folder), read_run(expected)
-    assert a.time.tobytes() == b.time.tobytes() and a.positions.tobytes() == b.positions.tobytes()
 
 
 @pytest.fixture
@@ -217,30 +156,6 @@ def test_what_may_change_and_what_not(chain, whole, flashrex, tmp_path):
     assert len(list((tmp_path / "place").glob("segment_*.h5"))) == 1 and not (tmp_path / "place" / "journal").exists()
 
 
-def start(chain, *arguments, ranks=1, cwd):
-    command = [os.environ["FRX_PROGRAM"], "run", str(chain), *arguments]
-    if ranks > 1:
-        command = [os.environ["FRX_MPIEXEC"], "-n", str(ranks), *command]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=cwd, env=os.environ | {"OMP_NUM_THREADS": "1"}, **pipes)
-
-
-def written(path):
-    """When a file was written; 0: it is not there, as between two renames."""
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0
-
-
-def wait_for(path, process, before=0):
-    """Wait for a file newer than `before`."""
-    end = time.monotonic() + 60
-    while written(path) <= before:
-        assert process.poll() is None and time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
-
-
 LONG = ["n_timesteps=5000", "save_interval=50"]
 
 
@@ -270,27 +185,3 @@ def test_kill_at_random_moments(chain, long, flashrex, tmp_path):
     assert "run" in flashrex("info", "out").ok().out
     flashrex("run", chain, *LONG, "--continue").ok()
     assert_same(out, long)
-
-
-@pytest.mark.parametrize("ranks, number", [(1, signal.SIGTERM), (1, signal.SIGINT), (3, signal.SIGUSR1)])
-def test_signals_and_max_time(ranks, number, chain, flashrex, tmp_path):
-    steps = ["n_timesteps=60000", "save_interval=600"]  # seconds: the signal has to come before the end
-    process = start(chain, *steps, ranks=ranks, cwd=tmp_path)
-    wait_for(tmp_path / "out" / "checkpoint", process)
-    time.sleep(0.2)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 75 and "--continue" in err
-    result = flashrex("run", chain, *steps, "--continue", "--max-time", "0.0001", ranks=ranks)
-    assert result.code == 75 and "stopped by --max-time after" in result.err
-    flashrex("run", chain, *steps, "--continue").ok()
-    flashrex("run", chain, "output=whole", *steps).ok()
-    assert_same(tmp_path / "out", tmp_path / "whole")
-
-
-def test_max_time_is_checked(chain, flashrex):
-    for text in ("", "soon", "-1", "0", "1:30", "0:55:00x", "1e99", "nan"):
-        result = flashrex("run", chain, "--max-time", text)
-        assert result.code == 2 and "--max-time" in result.err
-    flashrex("run", chain, "--max-time", "0:55:00").ok()
-    flashrex("run", chain, "--max-time", "1-00:00:00", "--overwrite").ok()
