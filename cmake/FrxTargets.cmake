@@ -33,6 +33,9 @@ if(FRX_MPI)
     find_package(PkgConfig REQUIRED)
     pkg_check_modules(FYAML REQUIRED IMPORTED_TARGET libfyaml)
     add_library(fyaml ALIAS PkgConfig::FYAML)
+    if(FRX_WITH_CUDA)  # without it configurations travel through host memory; -DCMAKE_DISABLE_FIND_PACKAGE_NCCL=ON forbids it
+        find_package(NCCL 2.18)
+    endif()
 endif()
 
 set(FRX_C_WARNINGS -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes)

@@ -23,6 +23,9 @@ set(FRX_BUILD_CUDA "none")
 if(FRX_WITH_CUDA)
     list(JOIN CMAKE_CUDA_ARCHITECTURES " " FRX_BUILD_CUDA)
     set(FRX_BUILD_CUDA "${CUDAToolkit_VERSION}, architectures ${FRX_BUILD_CUDA}")
+    if(NCCL_FOUND)
+        string(APPEND FRX_BUILD_CUDA ", NCCL ${NCCL_VERSION}")
+    endif()
 endif()
 
 set(FRX_COMMIT "@FRX_COMMIT@")  # filled in by the script

@@ -2,7 +2,34 @@
 
 #include "ladder.h"
 
+#include <math.h>
 #include <stdlib.h>
+
+#define DEFAULT_TIMEOUT 120.0 /* s: bringing up NCCL on many nodes takes tens of seconds */
+
+const struct frx_transport_class *const frx_transports[] = {
+#ifdef FRX_WITH_NCCL
+    &frx_transport_nccl,
+#endif
+#ifdef FRX_WITH_CUDA
+    &frx_transport_staged,
+#endif
+    &frx_transport_mpi, NULL};
+
+const struct frx_message *frx_message_find(int n, const struct frx_message *message, int peer) {
+    for (int i = 0; i < n; i++)
+        if (message[i].peer == peer) return &message[i];
+    return NULL;
+}
+
+enum frx_status frx_transport_timeout(double *seconds) {
+    const char *text = getenv("FRX_TRANSPORT_TIMEOUT");
+    char *end = NULL;
+    *seconds = text ? strtod(text, &end) : DEFAULT_TIMEOUT;
+    if (text && (end == text || *end || !isfinite(*seconds) || *seconds <= 0))
+        return FRX_FAIL(FRX_ERR_ARGUMENT, "FRX_TRANSPORT_TIMEOUT is '%s', not a number of seconds", text);
+    return FRX_OK;
+}
 
 /* A configuration on its way: the rank at the other end, the global slot it goes to, the local slot that it
  * leaves (or enters). */
@@ -27,6 +54,7 @@ static enum frx_status prepare(struct frx_transport *t, struct frx_buffers *buff
         return FRX_FAIL(FRX_ERR_UNSUPPORTED, "transport %s cannot reach the buffers of engine %s",
                         t->carrier_class->name, t->engine_class->name);
     const size_t n_rep = (size_t)t->n_rep, size = (size_t)t->comm->size;
+    buffers->n_rep = t->n_rep;
     t->leaving = malloc(n_rep * sizeof *t->leaving);
     t->entering = malloc(n_rep * sizeof *t->entering);
     t->pack_slot = malloc(n_rep * sizeof *t->pack_slot);

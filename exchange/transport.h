@@ -2,9 +2,9 @@
  *
  * Planning is common to all transports: which slots to pack, in which order, and which run of packed
  * configurations goes to which rank. A `struct frx_transport_class` then carries the bytes from the engines'
- * send buffers to their receive buffers: frx_transport_mpi between hosts' memories; one for GPUs (NCCL) is
- * one more table. Every moved configuration is packed, sent and unpacked once per event, and each pair of
- * ranks exchanges one message each way at most. */
+ * send buffers to their receive buffers: between hosts' memories by MPI, between GPUs by NCCL or staged
+ * through host memory. Every moved configuration is packed, sent and unpacked once per event, and each pair
+ * of ranks exchanges one message each way at most. */
 #ifndef FRX_EXCHANGE_TRANSPORT_H
 #define FRX_EXCHANGE_TRANSPORT_H
 
@@ -23,16 +23,18 @@ struct frx_message {
 /* An engine's buffers, as engine.h's transport() tells them. */
 struct frx_buffers {
     size_t packed_bytes;
+    int n_rep; /* configurations that each buffer holds */
     void *send, *receive, *stream;
 };
 
 struct frx_carrier; /* what a transport keeps between events; defined by each */
 
 struct frx_transport_class {
-    const char *name;             /* "MPI" */
+    const char *name;             /* "mpi" */
     enum frx_memory_space memory; /* where it can read and write buffers */
 
-    /* Errors: FRX_ERR_COMM, FRX_ERR_MEMORY, FRX_ERR_DEVICE. Collective. *carrier is owned by the caller. */
+    /* Errors: FRX_ERR_COMM, FRX_ERR_MEMORY, FRX_ERR_DEVICE. Collective. *carrier is owned by the caller, also
+     * after a failure. */
     enum frx_status (*create)(const struct frx_comm *comm, const struct frx_buffers *buffers,
                               struct frx_carrier **carrier);
     void (*destroy)(struct frx_carrier *carrier); /* Collective; NULL is fine */
@@ -47,6 +49,23 @@ struct frx_transport_class {
 
 /* Nonblocking MPI messages between host buffers. */
 extern const struct frx_transport_class frx_transport_mpi;
+
+/* Between device buffers through pinned host memory and MPI; only in builds with CUDA. */
+extern const struct frx_transport_class frx_transport_staged;
+
+/* Between device buffers, GPU to GPU; only in builds with NCCL. Each rank needs a GPU of its own. */
+extern const struct frx_transport_class frx_transport_nccl;
+
+/* All that this build has, the preferred ones first; the last is NULL. */
+extern const struct frx_transport_class *const frx_transports[];
+
+/* The message of (to) rank `peer` among n, or NULL. Local. */
+const struct frx_message *frx_message_find(int n, const struct frx_message *message, int peer);
+
+/* How long a transport waits for other ranks before it gives up: the environment variable
+ * FRX_TRANSPORT_TIMEOUT in seconds, else 120. Errors: FRX_ERR_ARGUMENT if it is not a positive number. Local.
+ */
+FRX_CHECKED enum frx_status frx_transport_timeout(double *seconds);
 
 struct frx_transport;
 

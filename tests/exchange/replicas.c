@@ -1,5 +1,6 @@
 #include "replicas.h"
 
+#include "gpus.h"
 #include "make_system.h"
 
 #include <math.h>
@@ -25,7 +26,8 @@ static enum frx_status start_engine(const struct replicas_plan *plan, struct rep
                                                .timestep = plan->with_network ? 0.002 : tenth,
                                                .friction = plan->with_network ? 1 : 0.1 / tenth,
                                                .seed = plan->options.seed,
-                                               .n_thread = 1};
+                                               .n_thread = 1,
+                                               .device = test_gpu_of_rank(&run->comm)};
     FRX_TRY(plan->engine_class->create(&run->system, &options, &run->engine));
     for (int i = 0; i < run->n_local; i++) {
         uint32_t identity = (uint32_t)(first + i);
@@ -49,7 +51,7 @@ enum frx_status replicas_start(const struct replicas_plan *plan, struct replicas
                               &run->n_local));
     FRX_TRY(frx_agree(&run->comm, start_engine(plan, run, first)));
     struct frx_exchange_options options = plan->options;
-    options.transport = &frx_transport_mpi;
+    if (!options.transport) options.transport = &frx_transport_mpi;
     FRX_TRY(frx_exchange_create(&run->comm, &run->ladder, run->engine_class, run->engine, &options,
                                 &run->exchange));
     return frx_agree(&run->comm, run->engine_class->draw_velocities(run->engine));

@@ -1,5 +1,6 @@
-/* The same run on any number of ranks, with either move and in two pieces, to the last bit. */
+/* The same run on any number of ranks, with either move, any transport and in two pieces, to the last bit. */
 #include "check.h"
+#include "gpus.h"
 #include "replicas.h"
 #include FRX_TEST_ENGINE_HEADER
 
@@ -105,17 +106,18 @@ struct kind {
 };
 
 static struct digests run_digests(struct kind kind, int size, enum frx_scheme scheme, enum frx_move move,
-                                  uint64_t seed) {
+                                  const struct frx_transport_class *transport, uint64_t seed) {
     struct digests result = {0};
     MPI_Comm some = first_ranks(size);
     if (some == MPI_COMM_NULL) return result;
-    const struct replicas_plan plan = {.parent = some,
-                                       .engine_class = &FRX_TEST_ENGINE,
-                                       .n_ladder = N_LADDER,
-                                       .n_rung = N_RUNG,
-                                       .with_network = kind.with_network,
-                                       .precision = kind.precision,
-                                       .options = {.scheme = scheme, .move = move, .seed = seed}};
+    const struct replicas_plan plan = {
+        .parent = some,
+        .engine_class = &FRX_TEST_ENGINE,
+        .n_ladder = N_LADDER,
+        .n_rung = N_RUNG,
+        .with_network = kind.with_network,
+        .precision = kind.precision,
+        .options = {.scheme = scheme, .move = move, .seed = seed, .transport = transport}};
     struct replicas run;
     CHECK_OK(replicas_start(&plan, &run));
     for (int e = 0; e < kind.n_event && run.exchange; e++) {
@@ -135,37 +137,52 @@ static struct digests run_digests(struct kind kind, int size, enum frx_scheme sc
     return result;
 }
 
+/* The t-th transport that this number of ranks can use, or NULL. */
+static const struct frx_transport_class *transport_of(int size, int t) {
+    for (int k = 0; frx_transports[k]; k++)
+        if (test_transport_works(frx_transports[k], &FRX_TEST_ENGINE, size) && t-- == 0)
+            return frx_transports[k];
+    return NULL;
+}
+
 /* Rank 0 compares; it is part of every run. Other ranks' books are compared among themselves by their sum. */
 static void same_everywhere(struct kind kind) {
     static const enum frx_scheme schemes[] = {FRX_SCHEME_EVEN_ODD, FRX_SCHEME_STOCHASTIC_EVEN_ODD,
                                               FRX_SCHEME_GIBBS};
     uint64_t decisions[3];
     for (int s = 0; s < kind.n_scheme; s++) {
-        struct digests reference = run_digests(kind, 1, schemes[s], FRX_MOVE_CONFIGURATIONS, 5);
+        struct digests reference =
+            run_digests(kind, 1, schemes[s], FRX_MOVE_CONFIGURATIONS, transport_of(1, 0), 5);
         MPI_Bcast(&reference, sizeof reference, MPI_BYTE, 0, MPI_COMM_WORLD);
         decisions[s] = reference.decisions;
         CHECK(reference.n_accept > kind.n_event, "only %d swaps", (int)reference.n_accept);
         for (int size = 1; size <= world_size; size++)
-            for (int move = FRX_MOVE_CONFIGURATIONS; move <= FRX_MOVE_TEMPERATURES; move++) {
-                const struct digests d = run_digests(kind, size, schemes[s], (enum frx_move)move, 5);
+            for (int t = 0, last = 0; !last; t++) { /* every transport, then temperatures */
+                const struct frx_transport_class *transport = transport_of(size, t);
+                last = !transport;
+                const struct digests d =
+                    run_digests(kind, size, schemes[s],
+                                transport ? FRX_MOVE_CONFIGURATIONS : FRX_MOVE_TEMPERATURES, transport, 5);
                 CHECK(world_rank >= size || memcmp(&d, &reference, sizeof d) == 0,
-                      "%s, scheme %d, %d ranks, move %d differs: decisions %d, states %d, statistics %d",
-                      kind.name, s, size, move, d.decisions != reference.decisions,
-                      d.states != reference.states, d.sums != reference.sums);
+                      "%s, scheme %d, %d ranks, by %s differs: decisions %d, states %d, statistics %d",
+                      kind.name, s, size, transport ? transport->name : "temperatures",
+                      d.decisions != reference.decisions, d.states != reference.states,
+                      d.sums != reference.sums);
             }
     }
     for (int s = 1; s < kind.n_scheme; s++) CHECK(decisions[s] != decisions[s - 1], "schemes differ");
-    const struct digests other =
-        run_digests(kind, world_size, FRX_SCHEME_EVEN_ODD, FRX_MOVE_CONFIGURATIONS, 6);
+    const struct digests other = run_digests(kind, world_size, FRX_SCHEME_EVEN_ODD, FRX_MOVE_CONFIGURATIONS,
+                                             transport_of(world_size, 0), 6);
     CHECK(other.decisions != decisions[0], "seeds differ");
 }
 
 /* A run with move: temperatures goes on where it stopped. */
-static void continuation(void) {
+static void continuation(enum frx_precision precision) {
     const struct replicas_plan plan = {.parent = MPI_COMM_WORLD,
                                        .engine_class = &FRX_TEST_ENGINE,
                                        .n_ladder = N_LADDER,
                                        .n_rung = N_RUNG,
+                                       .precision = precision,
                                        .options = {.move = FRX_MOVE_TEMPERATURES, .seed = 5}};
     struct replicas run;
     CHECK_OK(replicas_start(&plan, &run));
@@ -198,12 +215,15 @@ int main(int argc, char **argv) {
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &world_rank);
     MPI_Comm_size(MPI_COMM_WORLD, &world_size);
-    same_everywhere((struct kind){"oscillators", 0, FRX_PRECISION_DOUBLE, 3, N_EVENT});
+    const int skipped = test_skips_gpu(&FRX_TEST_ENGINE);
+    if (!skipped) {
+        same_everywhere((struct kind){"oscillators", 0, FRX_TEST_PRECISION, 3, N_EVENT});
 #ifdef FRX_TEST_NETWORK
-    same_everywhere((struct kind){"network", 1, FRX_PRECISION_DOUBLE, 1, 12});
-    same_everywhere((struct kind){"tabulated network", 1, FRX_PRECISION_SINGLE, 1, 12});
+        same_everywhere((struct kind){"network", 1, FRX_TEST_PRECISION, 1, 12});
+        same_everywhere((struct kind){"another precision", 1, FRX_TEST_OTHER_PRECISION, 1, 12});
 #endif
-    continuation();
+        continuation(FRX_TEST_PRECISION);
+    }
     MPI_Finalize();
-    return frx_check_result();
+    return skipped ? FRX_TEST_SKIP : frx_check_result();
 }
