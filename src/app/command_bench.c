@@ -123,7 +123,7 @@ static enum frx_status run(const struct frx_invocation *invocation) {
     FRX_TRY(frx_option_integer(invocation, "--replicas", 1, FRX_MAX_REPLICA, 64, &n_rep));
     FRX_TRY(frx_option_integer(invocation, "--steps", 1, 1000000000, 0, &n_step));
     FRX_TRY(frx_option_integer(invocation, "--threads", 1, 4096, FRX_AUTO, &n_thread));
-    FRX_TRY(frx_engine_choose((enum frx_config_engine)engine, &bench.engine_class));
+    FRX_TRY(frx_engine_choose((enum frx_config_engine)engine, 0, &bench.engine_class));
     bench.options =
         (struct frx_engine_options){.n_rep = (int)n_rep,
                                     .precision = frx_precision_choose((enum frx_config_precision)precision),

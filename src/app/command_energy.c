@@ -96,7 +96,7 @@ static enum frx_status choose(const struct frx_invocation *invocation, struct ho
     FRX_TRY(frx_option_choice(invocation, "--engine", frx_engine_words, FRX_CONFIG_ENGINE_CPU, &engine));
     FRX_TRY(frx_option_choice(invocation, "--precision", frx_precision_words, FRX_CONFIG_PRECISION_AUTO,
                               &precision));
-    FRX_TRY(frx_engine_choose((enum frx_config_engine)engine, &how->engine_class));
+    FRX_TRY(frx_engine_choose((enum frx_config_engine)engine, 0, &how->engine_class));
     if (precision == FRX_CONFIG_PRECISION_AUTO && engine == FRX_CONFIG_ENGINE_CPU)
         precision = FRX_CONFIG_PRECISION_DOUBLE; /* here exactness is worth more than speed */
     how->precision = frx_precision_choose((enum frx_config_precision)precision);

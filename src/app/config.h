@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define FRX_N_CONFIG_KEY 22
+#define FRX_N_CONFIG_KEY 24
 #define FRX_AUTO         (-1)     /* value of an integer that is left to the program */
 #define FRX_MAX_RUNG     4096     /* temperatures of a ladder */
 #define FRX_MAX_REPLICA  1000000  /* temperatures times ladders */
@@ -26,6 +26,7 @@ enum frx_config_precision {
     FRX_CONFIG_PRECISION_SINGLE,
     FRX_CONFIG_PRECISION_MIXED
 };
+enum frx_config_transport { FRX_CONFIG_TRANSPORT_AUTO, FRX_CONFIG_TRANSPORT_MPI, FRX_CONFIG_TRANSPORT_NCCL };
 /* `exchange_scheme` and `move` are in the order of enum frx_scheme and enum frx_move. */
 
 struct frx_reals {
@@ -35,7 +36,7 @@ struct frx_reals {
 
 struct frx_config {
     char *system, *output;
-    int64_t engine, precision, n_threads;
+    int64_t engine, precision, n_threads, share_gpus, transport;
     struct frx_reals temperatures; /* K, ascending; after loading the rungs, however they were given */
     struct frx_reals betas;        /* mol/kcal, as given */
     double t_min, t_max;           /* K */

@@ -224,6 +224,26 @@ const struct frx_key frx_config_key[FRX_N_CONFIG_KEY] = {
      .mlcg = "",
      .doc =
          "CPU threads of each rank; `auto`: OMP_NUM_THREADS, else the machine's cores divided by its ranks."},
+    {.name = "share_gpus",
+     .may_change = 1,
+     .kind = FRX_KEY_CHOICE,
+     .offset = AT(share_gpus),
+     .words = {"no", "yes"},
+     .unit = "",
+     .fallback = "no",
+     .mlcg = "",
+     .doc = "Whether several ranks may use one GPU. `no` refuses more ranks than GPUs on a node."},
+    {.name = "transport",
+     .may_change = 1,
+     .kind = FRX_KEY_CHOICE,
+     .offset = AT(transport),
+     .words = {"auto", "mpi", "nccl"},
+     .unit = "",
+     .fallback = "auto",
+     .mlcg = "",
+     .doc =
+         "How configurations travel between ranks: `nccl` from GPU to GPU, `mpi` through the hosts' memory; "
+         "`auto` takes nccl where every rank has a GPU of its own. The results are the same, bit for bit."},
 };
 
 static void list_words(const struct frx_key *key, char *text, size_t n_byte) {

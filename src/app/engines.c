@@ -12,16 +12,17 @@
 const char *const frx_engine_words[] = {"auto", "cpu", "cuda", NULL};
 const char *const frx_precision_words[] = {"auto", "double", "single", "mixed", NULL};
 
-enum frx_status frx_engine_choose(enum frx_config_engine wanted,
+enum frx_status frx_engine_choose(enum frx_config_engine wanted, int device,
                                   const struct frx_engine_class **engine_class) {
     *engine_class = &frx_cpu_engine;
     if (wanted == FRX_CONFIG_ENGINE_CPU) return FRX_OK;
 #ifdef FRX_WITH_CUDA
-    const enum frx_status status = frx_device_select(0);
+    const enum frx_status status = frx_device_select(device);
     if (status == FRX_OK) *engine_class = &frx_cuda_engine;
     if (status == FRX_OK || wanted == FRX_CONFIG_ENGINE_AUTO) return FRX_OK;
     return FRX_FAIL(status, "%s; the engine cpu needs no GPU", frx_error_message());
 #else
+    (void)device;
     if (wanted == FRX_CONFIG_ENGINE_AUTO) return FRX_OK;
     return FRX_FAIL(FRX_ERR_UNSUPPORTED,
                     "this flashrex was built without CUDA: build it with -DFRX_CUDA=ON, or use "

@@ -9,9 +9,10 @@
 /* Words of --engine and --precision, in the order of the config's enums; the last is NULL. */
 extern const char *const frx_engine_words[], *const frx_precision_words[];
 
-/* The engine that is asked for; `auto` is the GPU if this build has the engine and this machine a usable
- * device, else the CPU. Errors: FRX_ERR_UNSUPPORTED if it is not in this build, FRX_ERR_DEVICE. Local. */
-FRX_CHECKED enum frx_status frx_engine_choose(enum frx_config_engine wanted,
+/* The engine that is asked for; `auto` is the GPU if this build has the engine and `device` is usable, else
+ * the CPU. Makes `device` the thread's. Errors: FRX_ERR_UNSUPPORTED if it is not in this build,
+ * FRX_ERR_DEVICE. Local. */
+FRX_CHECKED enum frx_status frx_engine_choose(enum frx_config_engine wanted, int device,
                                               const struct frx_engine_class **engine_class);
 
 /* The precision that is asked for; `auto` is single. Local. */

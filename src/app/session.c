@@ -9,19 +9,52 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Configurations travel through host memory only, so far. Moving temperatures instead is the same physics,
- * bit by bit. */
-static enum frx_status choose_move(struct frx_session *session) {
-    struct frx_config *config = &session->config;
-    if (session->engine_class->memory == frx_transport_mpi.memory || config->move == FRX_MOVE_TEMPERATURES)
-        return FRX_OK;
-    if (frx_config_is_given(config, "move"))
-        return frx_config_error(config, "move",
-                                "move: configurations is not possible with engine %s; use temperatures, "
-                                "which gives the same results",
+/* The transport that reaches the engine's memory and is called `name`; NULL: any but NCCL. */
+static const struct frx_transport_class *find_transport(const struct frx_session *session, const char *name) {
+    for (int t = 0; frx_transports[t]; t++) {
+        const int is_nccl = strcmp(frx_transports[t]->name, "nccl") == 0;
+        if (frx_transports[t]->memory == session->engine_class->memory && is_nccl == (name != NULL))
+            return frx_transports[t];
+    }
+    return NULL;
+}
+
+/* NCCL needs a GPU for each rank. Within one rank everything is copied on its GPU, whatever the transport. */
+static enum frx_status choose_transport(struct frx_session *session) {
+    const struct frx_config *config = &session->config;
+    const struct frx_transport_class *nccl = find_transport(session, "nccl");
+    const int wanted = config->transport == FRX_CONFIG_TRANSPORT_NCCL;
+    if (wanted && session->engine_class->memory == FRX_MEMORY_HOST)
+        return frx_config_error(config, "transport", "transport: nccl is between GPUs, but the engine is %s",
                                 session->engine_class->name);
-    config->move = FRX_MOVE_TEMPERATURES;
+    if (wanted && !nccl)
+        return frx_config_error(config, "transport", "transport: nccl is not in this build; mpi is");
+    if (wanted && session->devices.is_shared)
+        return frx_config_error(config, "transport",
+                                "transport: nccl needs a GPU for each rank; there are %d for %d",
+                                session->devices.n_gpu, session->comm->size);
+    const int can = nccl && !session->devices.is_shared && session->comm->size > 1;
+    const int takes = wanted || (config->transport == FRX_CONFIG_TRANSPORT_AUTO && can);
+    session->transport = takes ? nccl : find_transport(session, NULL);
     return FRX_OK;
+}
+
+/* The same engine on all ranks, each on its GPU. */
+static enum frx_status choose_engine(struct frx_session *session) {
+    const struct frx_config *config = &session->config;
+    const enum frx_config_engine wanted = (enum frx_config_engine)config->engine;
+    if (wanted != FRX_CONFIG_ENGINE_CPU)
+        FRX_TRY(frx_devices_choose(session->comm, config->share_gpus != 0, &session->devices));
+    FRX_TRY(frx_agree_on_input(session->comm,
+                               frx_engine_choose(wanted, session->devices.device, &session->engine_class)));
+    const int on_gpu = session->engine_class->memory == FRX_MEMORY_DEVICE;
+    int anywhere = on_gpu;
+    FRX_MPI(MPI_Allreduce(MPI_IN_PLACE, &anywhere, 1, MPI_INT, MPI_MAX, session->comm->mpi));
+    FRX_TRY(frx_agree(session->comm, on_gpu == anywhere ? FRX_OK
+                                                        : FRX_FAIL(FRX_ERR_DEVICE,
+                                                                   "this rank's GPU is not usable, those of "
+                                                                   "others are; the engine cpu needs none")));
+    return frx_agree_on_input(session->comm, choose_transport(session));
 }
 
 static enum frx_status lay_out(struct frx_session *session) {
@@ -41,8 +74,7 @@ static enum frx_status lay_out(struct frx_session *session) {
         return frx_config_error(config, "start",
                                 "start: %lld is not there; the system has structures 0 to %d",
                                 (long long)config->start, session->system.n_structure - 1);
-    FRX_TRY(frx_engine_choose((enum frx_config_engine)config->engine, &session->engine_class));
-    return choose_move(session);
+    return FRX_OK;
 }
 
 enum frx_status frx_agree_on_input(const struct frx_comm *comm, enum frx_status status) {
@@ -61,6 +93,7 @@ enum frx_status frx_session_open(const struct frx_comm *comm, int n_argument, ch
                                frx_config_load(argument[0], n_argument - 1, argument + 1, &session->config)));
     FRX_TRY(frx_agree_on_input(comm, frx_system_read(session->config.system, &session->system)));
     FRX_TRY(frx_agree_on_input(comm, lay_out(session)));
+    FRX_TRY(choose_engine(session));
     const struct frx_config *config = &session->config;
     session->engine_options = (struct frx_engine_options){
         .n_rep = session->n_local,
@@ -69,7 +102,7 @@ enum frx_status frx_session_open(const struct frx_comm *comm, int n_argument, ch
         .friction = config->friction,
         .seed = (uint64_t)config->seed,
         .n_thread = frx_threads_choose(comm, config->n_threads),
-        .device = comm->local_rank};
+        .device = session->devices.device};
     return FRX_OK;
 }
 
@@ -104,7 +137,7 @@ struct frx_exchange_options frx_session_exchange_options(const struct frx_sessio
     return (struct frx_exchange_options){.scheme = (enum frx_scheme)session->config.scheme,
                                          .move = (enum frx_move)session->config.move,
                                          .seed = (uint64_t)session->config.seed,
-                                         .transport = &frx_transport_mpi};
+                                         .transport = session->transport};
 }
 
 double frx_session_ns(const struct frx_session *session, int64_t n_step) {
@@ -130,6 +163,10 @@ static void describe_model(const struct frx_system *system, FILE *out) {
 static void warn(const struct frx_session *session, FILE *out) {
     const struct frx_config *config = &session->config;
     const int n_rung = session->ladder.n_rung;
+    if (session->engine_class->memory == FRX_MEMORY_DEVICE && session->devices.n_model > 1)
+        fprintf(out,
+                "  warning: GPUs of different models: results repeat bit for bit on GPUs of one model only, "
+                "and the slowest one sets the pace\n");
     if (config->friction == 0)
         fprintf(out, "  warning: friction 0 means no thermostat: replicas keep their energy, and averages "
                      "are not those "
@@ -163,12 +200,18 @@ void frx_session_describe(const struct frx_session *session, FILE *out) {
             session->comm->size == 1 ? "" : "s", n_thread, n_thread == 1 ? "" : "s",
             session->comm->size == 1 ? "" : " each", session->engine_class->name,
             frx_precision_name(session->engine_options.precision));
+    if (session->engine_class->memory == FRX_MEMORY_DEVICE)
+        fprintf(out, "  GPUs      %s%s\n", session->devices.text,
+                session->devices.is_shared ? ", shared" : "");
     fprintf(out, "  length    %s steps of %g ps, %g ns for each replica\n",
             frx_number(config->n_timesteps, number), config->dt,
             frx_session_ns(session, config->n_timesteps));
     if (frx_session_exchanges(session))
-        fprintf(out, "  exchange  every %s steps, %s\n", frx_number(config->exchange_interval, number),
-                frx_config_word(config, "exchange_scheme"));
+        fprintf(out, "  exchange  every %s steps, %s%s%s\n", frx_number(config->exchange_interval, number),
+                frx_config_word(config, "exchange_scheme"),
+                session->comm->size > 1 && config->move == FRX_MOVE_CONFIGURATIONS ? ", by " : "",
+                session->comm->size > 1 && config->move == FRX_MOVE_CONFIGURATIONS ? session->transport->name
+                                                                                   : "");
     fprintf(out, "  output    %s", config->output);
     if (config->save_interval)
         fprintf(out, ", a frame every %s steps", frx_number(config->save_interval, number));

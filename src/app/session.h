@@ -5,6 +5,7 @@
 
 #include "comm.h"
 #include "config.h"
+#include "devices.h"
 #include "engine.h"
 #include "exchange.h"
 #include "ladder.h"
@@ -21,15 +22,17 @@ struct frx_session {
     struct frx_system system;
     struct frx_ladder ladder;
     int n_slot, first_slot, n_local; /* replicas; those of this rank: first_slot .. first_slot+n_local-1 */
+    struct frx_devices devices;      /* GPUs of all ranks */
     const struct frx_engine_class *engine_class;
+    const struct frx_transport_class *transport; /* of configurations */
     struct frx_engine_options engine_options;
     struct frx_engine *engine; /* NULL before frx_session_start */
 };
 
-/* Read config (arguments as for frx_config_load) and system, lay out replicas on ranks, choose the engine.
- * *session is owned by the caller, also after a failure. Errors: those of frx_config_load, frx_system_read
- * and frx_engine_choose; FRX_ERR_ARGUMENT for a start structure that is not there or more ranks than
- * replicas; agreed on. Collective. */
+/* Read config (arguments as for frx_config_load) and system, lay out replicas on ranks, choose engine, GPUs
+ * and transport. *session is owned by the caller, also after a failure. Errors: those of frx_config_load,
+ * frx_system_read, frx_devices_choose and frx_engine_choose; FRX_ERR_ARGUMENT for a transport that cannot be,
+ * for a start structure that is not there or more ranks than replicas; agreed on. Collective. */
 FRX_CHECKED enum frx_status frx_session_open(const struct frx_comm *comm, int n_argument,
                                              char *const *argument, struct frx_session *session);
 

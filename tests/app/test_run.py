@@ -85,6 +85,8 @@ def test_same_results_on_any_number_of_ranks_with_either_move_and_any_number_of_
             name = f"out-{ranks}-{move}"
             flashrex("run", chain, f"output={name}", f"move={move}", ranks=ranks).ok()
             assert_same(expected, segment(tmp_path / name))
+    flashrex("run", chain, "output=out-mpi", "transport=mpi", "share_gpus=yes", ranks=2).ok()
+    assert_same(expected, segment(tmp_path / "out-mpi"))
     flashrex("run", chain, "output=out-threads", "n_threads=3").ok()
     assert_same(expected, segment(tmp_path / "out-threads"))
     flashrex("run", chain, "output=out-seed", "seed=2").ok()

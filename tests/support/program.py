@@ -23,7 +23,9 @@ class Result:
 
 @pytest.fixture
 def flashrex(tmp_path):
-    """flashrex(*arguments, ranks=1, limit=None): run in tmp_path; limit: bytes that any file may grow to."""
+    """flashrex(*arguments, ranks=1, limit=None): run in tmp_path; limit: bytes that any file may grow to.
+
+    GPUs are hidden, so that tests mean the same everywhere; CUDA_VISIBLE_DEVICES=.. shows them."""
     program = os.environ["FRX_PROGRAM"]
     if not program:
         pytest.skip("flashrex is not built")
@@ -34,7 +36,7 @@ def flashrex(tmp_path):
             command = [os.environ["FRX_MPIEXEC"], "-n", str(ranks), *command]
         if limit:
             command = ["bash", "-c", f'ulimit -f {limit // 1024}; exec "$@"', "limited", *command]
-        env = os.environ | {"OMP_NUM_THREADS": "1"} | environment
+        env = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""} | environment
         return Result(
             subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=timeout)
         )
