@@ -258,6 +258,13 @@ enum frx_status frx_exchange_attempt(struct frx_exchange *ex, enum frx_status st
     return frx_agree(ex->comm, move(ex));
 }
 
+enum frx_status frx_exchange_follow_ladder(struct frx_exchange *ex) {
+    const int first = ex->view.first_slot;
+    for (int i = first; i < first + ex->view.n_local; i++)
+        ex->velocity_scale[i] = sqrt(ex->beta[i] / ex->ladder->beta[ex->rung_of_slot[i]]);
+    return frx_agree(ex->comm, set_temperatures(ex, ex->velocity_scale));
+}
+
 const struct frx_exchange_view *frx_exchange_look(const struct frx_exchange *ex) {
     return &ex->view;
 }

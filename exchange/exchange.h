@@ -74,6 +74,11 @@ void frx_exchange_destroy(struct frx_exchange *exchange); /* Collective; NULL is
 FRX_CHECKED enum frx_status frx_exchange_attempt(struct frx_exchange *exchange, enum frx_status status,
                                                  int64_t event, uint32_t *flags);
 
+/* The ladder that the exchange was made with has other betas now, the same on all ranks: give every slot its
+ * rung's new temperature, velocities *= sqrt(T_new/T_old). Errors: those of the engine, agreed on by all
+ * ranks. Collective. */
+FRX_CHECKED enum frx_status frx_exchange_follow_ladder(struct frx_exchange *exchange);
+
 /* Where everything is. Owned by the exchange. Local. */
 const struct frx_exchange_view *frx_exchange_look(const struct frx_exchange *exchange);
 
