@@ -50,11 +50,9 @@ static enum frx_status describe_frames(hid_t file, struct frx_file_info *info) {
 
 /* ---- runs ---- */
 
-static enum frx_status describe_run_group(hid_t file, struct frx_file_info *info) {
-    FRX_HID run = H5I_INVALID_HID;
+static enum frx_status describe_run_group(hid_t run, struct frx_file_info *info) {
     int64_t n_ladder = 0, seed = 0;
     char *sha256 = NULL;
-    FRX_TRY(frx_hdf5_open_group(file, "run", &run));
     FRX_TRY(frx_hdf5_attribute_int(run, "n_ladder", &n_ladder));
     FRX_TRY(frx_hdf5_attribute_int(run, "seed", &seed));
     FRX_TRY(frx_hdf5_attribute_real(run, "timestep", &info->timestep));
@@ -64,12 +62,19 @@ static enum frx_status describe_run_group(hid_t file, struct frx_file_info *info
     FRX_TRY(frx_hdf5_attribute_string(run, "system_sha256", &sha256));
     snprintf(info->sha256, sizeof info->sha256, "%s", sha256);
     free(sha256);
-    int n_rung = FRX_ANY;
-    FRX_TRY(frx_hdf5_read_reals(run, "beta", 1, &n_rung, &info->beta));
     info->n_ladder = (int)n_ladder;
-    info->n_rung = n_rung;
+    info->n_rung = FRX_ANY; /* as many as there are betas */
     info->seed = (uint64_t)seed;
     return FRX_OK;
+}
+
+/* The ladder of a segment, and whether it was being adapted; a ladder that was is of no interest later. */
+static enum frx_status describe_ladder(hid_t run, int64_t *adapting, struct frx_file_info *info) {
+    *adapting = 0;
+    if (H5Aexists(run, "adapting") > 0) FRX_TRY(frx_hdf5_attribute_int(run, "adapting", adapting));
+    free(info->beta);
+    info->beta = NULL;
+    return frx_hdf5_read_reals(run, "beta", 1, &info->n_rung, &info->beta);
 }
 
 static enum frx_status read_step(hid_t file, int64_t frame, int64_t *step) {
@@ -111,9 +116,11 @@ static enum frx_status read_committed(hid_t file, int64_t committed[2]) {
 
 /* Add one segment; those before it have been added. counted: how many of its rows count; NULL: as it says. */
 static enum frx_status add_segment(hid_t file, const int64_t *counted, struct frx_file_info *info) {
-    FRX_HID frames = H5I_INVALID_HID;
-    int64_t committed[2] = {0, 0}, shape[4];
-    if (info->n_segment == 0) FRX_TRY(describe_run_group(file, info));
+    FRX_HID frames = H5I_INVALID_HID, run = H5I_INVALID_HID;
+    int64_t committed[2] = {0, 0}, shape[4], adapting;
+    FRX_TRY(frx_hdf5_open_group(file, "run", &run));
+    if (info->n_segment == 0) FRX_TRY(describe_run_group(run, info));
+    FRX_TRY(describe_ladder(run, &adapting, info));
     FRX_TRY(frx_hdf5_open_group(file, "frames", &frames));
     FRX_TRY(read_shape(frames, "position", 4, shape));
     FRX_TRY(read_committed(file, committed));
@@ -126,11 +133,15 @@ static enum frx_status add_segment(hid_t file, const int64_t *counted, struct fr
                         (long long)shape[1], info->n_ladder, info->n_rung);
     }
     info->n_bead = (int)shape[2];
+    info->n_segment++;
+    if (adapting) {
+        for (int k = 0; k < 2; k++) info->n_adapting[k] += committed[k];
+        return FRX_OK;
+    }
     if (committed[0] > 0 && info->n_frame == 0) FRX_TRY(read_step(file, 0, &info->first_step));
     if (committed[0] > 0) FRX_TRY(read_step(file, committed[0] - 1, &info->last_step));
     info->n_frame += committed[0];
     info->n_exchange += committed[1];
-    info->n_segment++;
     return FRX_OK;
 }
 

@@ -20,8 +20,9 @@ struct frx_file_info {
     int64_t n_frame; /* run: committed frames of all segments; frames: frames; system: starting structures */
     /* run */
     int n_segment, n_ladder, n_rung;
-    double *beta;                  /* [n_rung] mol/kcal */
+    double *beta;                  /* [n_rung] mol/kcal, of the newest segment */
     int64_t n_exchange;            /* committed exchange events */
+    int64_t n_adapting[2];         /* frames and exchange events from adapting the ladder, not in the above */
     int64_t first_step, last_step; /* of the committed frames; 0 if there are none */
     double timestep;               /* ps */
     uint64_t seed;

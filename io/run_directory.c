@@ -145,7 +145,7 @@ static enum frx_status make_all(const char *directory, const struct frx_segment_
     snprintf(segment_name, sizeof segment_name, FRX_SEGMENT_FORMAT, options->n_previous + 1);
     FRX_TRY(make_segment(directory, segment_name, shape, options));
     if (options->n_previous == 0) FRX_TRY(make_pdb(directory, options));
-    return make_views(directory, shape, options);
+    return options->adapting ? FRX_OK : make_views(directory, shape, options);
 }
 
 /* The journal goes first: it takes rows away that the new segment will have again. A kill in between is

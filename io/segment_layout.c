@@ -32,6 +32,8 @@ int64_t frx_column_width(const struct frx_segment_shape *shape, enum frx_column 
     switch (frx_column_table[column].per) {
     case FRX_PER_ROW:
         return 1;
+    case FRX_PER_RUNG:
+        return shape->adapting ? shape->n_rung : 0;
     case FRX_PER_PLACE:
         return shape->n_place;
     case FRX_PER_PAIR:
@@ -60,7 +62,7 @@ static int64_t clamp(int64_t value, int64_t most) {
 }
 
 struct frx_segment_shape frx_segment_shape(int n_ladder, int n_rung, int n_bead) {
-    struct frx_segment_shape shape = {n_ladder, n_rung, n_ladder * n_rung, n_bead, 1, 1};
+    struct frx_segment_shape shape = {n_ladder, n_rung, n_ladder * n_rung, n_bead, 1, 1, 0};
     const int64_t frame_bytes = (int64_t)n_bead * 3 * (int64_t)sizeof(float);
     const int64_t in_chunk = CHUNK_BYTES / frame_bytes,
                   in_block = BLOCK_BYTES / (frame_bytes * shape.n_place);
@@ -98,6 +100,9 @@ int frx_column_shape(const struct frx_segment_shape *shape, enum frx_column colu
     switch (frx_column_table[column].per) {
     case FRX_PER_ROW:
         return 1;
+    case FRX_PER_RUNG:
+        dims[1] = (hsize_t)shape->n_rung;
+        return 2;
     case FRX_PER_PLACE:
         return 2;
     case FRX_PER_PAIR:
@@ -141,6 +146,7 @@ static enum frx_status write_run(hid_t file, const struct frx_trajectory_options
     FRX_TRY(frx_hdf5_put_numbers(run, "timestep", H5T_NATIVE_DOUBLE, 0, &options->timestep));
     FRX_TRY(frx_hdf5_put_int(run, "n_ladder", options->n_ladder));
     FRX_TRY(frx_hdf5_put_int(run, "n_rung", options->n_rung));
+    FRX_TRY(frx_hdf5_put_int(run, "adapting", options->adapting != 0));
     FRX_TRY(frx_hdf5_put_string(run, "config", options->config));
     FRX_TRY(frx_hdf5_put_string(run, "build", options->build));
     FRX_TRY(frx_hdf5_put_string(run, "system", options->system_path));

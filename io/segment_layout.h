@@ -7,7 +7,7 @@
 #include "trajectory.h"
 
 /* How many values a dataset has per row. */
-enum frx_per { FRX_PER_ROW, FRX_PER_PLACE, FRX_PER_PAIR, FRX_PER_COORDINATE };
+enum frx_per { FRX_PER_ROW, FRX_PER_RUNG, FRX_PER_PLACE, FRX_PER_PAIR, FRX_PER_COORDINATE };
 
 /* X(enumerator, group, name, native type of HDF5, values per row, unit or NULL). Rows of `frames` are frames,
  * rows of `exchanges` are exchange events. */
@@ -21,6 +21,7 @@ enum frx_per { FRX_PER_ROW, FRX_PER_PLACE, FRX_PER_PAIR, FRX_PER_COORDINATE };
     X(FRAME_ADAPTING, "frames", "adapting", H5T_NATIVE_UINT8, FRX_PER_ROW, NULL)                             \
     X(EXCHANGE_EVENT, "exchanges", "event", H5T_NATIVE_INT64, FRX_PER_ROW, NULL)                             \
     X(EXCHANGE_STEP, "exchanges", "step", H5T_NATIVE_INT64, FRX_PER_ROW, NULL)                               \
+    X(EXCHANGE_BETA, "exchanges", "beta", H5T_NATIVE_DOUBLE, FRX_PER_RUNG, "mol/kcal")                       \
     X(EXCHANGE_ENERGY, "exchanges", "energy", H5T_NATIVE_DOUBLE, FRX_PER_PLACE, "kcal/mol")                  \
     X(EXCHANGE_IDENTITY, "exchanges", "identity", H5T_NATIVE_UINT32, FRX_PER_PLACE, NULL)                    \
     X(EXCHANGE_FROM, "exchanges", "from", H5T_NATIVE_INT32, FRX_PER_PLACE, NULL)                             \
@@ -41,6 +42,7 @@ enum frx_column {
 struct frx_segment_shape {
     int n_ladder, n_rung, n_place, n_bead;
     int frame_chunk, exchange_chunk; /* rows per chunk */
+    int adapting;                    /* has the ladder of each exchange event (FRX_PER_RUNG) */
 };
 struct frx_segment_shape frx_segment_shape(int n_ladder, int n_rung, int n_bead);
 

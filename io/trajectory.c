@@ -151,6 +151,7 @@ enum frx_status frx_trajectory_create(MPI_Comm comm, const char *directory,
     t->timestep = options->timestep;
     t->commit_interval = options->commit_interval;
     t->segment.shape = frx_segment_shape(options->n_ladder, options->n_rung, options->system->n_bead);
+    t->segment.shape.adapting = options->adapting != 0;
     t->capacity = t->segment.shape.frame_chunk;
     t->exchange_capacity = t->segment.shape.exchange_chunk;
     status = open_run(t, directory, options);
@@ -205,6 +206,7 @@ enum frx_status frx_trajectory_append_exchange(struct frx_trajectory *t,
         const uint8_t adapting = record->adapting != 0;
         keep(t, FRX_EXCHANGE_EVENT, &record->event);
         keep(t, FRX_EXCHANGE_STEP, &record->step);
+        keep(t, FRX_EXCHANGE_BETA, record->beta);
         keep(t, FRX_EXCHANGE_ENERGY, record->energy);
         keep(t, FRX_EXCHANGE_IDENTITY, record->identity);
         keep(t, FRX_EXCHANGE_FROM, record->from);

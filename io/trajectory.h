@@ -41,6 +41,9 @@ struct frx_trajectory_options {
      * a new run */
     int n_previous;
     const int64_t (*previous)[2]; /* [n_previous] */
+    /* a ladder that is adapted first: what is sampled meanwhile lies in segments of its own, without views */
+    int adapting;   /* this segment is one of them; beta is the first of its ladders */
+    int n_adapting; /* the first so many of the earlier segments are */
 };
 
 /* This rank's part of one frame. Arrays are copied. */
@@ -59,6 +62,7 @@ struct frx_frame {
 struct frx_exchange_record {
     int64_t event, step;
     int adapting;
+    const double *beta;       /* [n_rung] mol/kcal, of this event; looked at in segments from adapting only */
     const double *energy;     /* [n_ladder][n_rung] kcal/mol, by the places before the swaps */
     const uint32_t *identity; /* [n_ladder][n_rung] whose they are */
     const int *from;          /* [n_ladder][n_rung] rung that the configuration now at this rung had before */
@@ -73,9 +77,9 @@ struct frx_trajectory;
 int frx_run_count_segments(const char *directory);
 
 /* Create the run directory (its parent must exist; an existing directory is used) with segment_0001.h5, the
- * views and system.pdb, and open the segment on all ranks. A run that is continued gets another segment, a
- * journal that fixes what counts of the earlier ones, and new views of them all; segments are never reopened
- * for writing. All are made under temporary names first, so a
+ * views and system.pdb, and open the segment on all ranks. There are no views while the ladder is adapted. A
+ * run that is continued gets another segment, a journal that fixes what counts of the earlier ones, and new
+ * views of them all; segments are never reopened for writing. All are made under temporary names first, so a
  * failure leaves no half-made output and an older one unharmed. *trajectory is owned by the caller. Errors:
  * FRX_ERR_EXISTS if the directory holds a run and `overwrite` is 0, FRX_ERR_IO, FRX_ERR_ARGUMENT,
  * FRX_ERR_MEMORY; agreed on. Collective. */

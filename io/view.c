@@ -100,7 +100,7 @@ static enum frx_status create_virtual(hid_t group, const char *name, const char 
                                       hid_t *dataset) {
     FRX_HID properties = H5Pcreate(H5P_DATASET_CREATE);
     hsize_t offset = 0;
-    for (int s = 0; s < options->n_previous; s++) {
+    for (int s = options->n_adapting; s < options->n_previous; s++) {
         const hsize_t n = (hsize_t)options->previous[s][0];
         if (n > 0) FRX_TRY(map_segment(properties, s + 1, source_name, source_rank, shape, place, offset, n));
         offset += n;

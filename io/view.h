@@ -12,7 +12,8 @@
 #include "segment.h"
 
 /* Create the view of a place of all segments in the same directory, options->n_previous finished ones and the
- * growing one; `topology` is from frx_view_topology. Errors: FRX_ERR_IO. Local. */
+ * growing one, without those from adapting; `topology` is from frx_view_topology. Errors: FRX_ERR_IO. Local.
+ */
 FRX_CHECKED enum frx_status frx_view_create(const char *path, const struct frx_segment_shape *shape,
                                             const struct frx_trajectory_options *options, int place,
                                             const char *topology);

@@ -58,6 +58,11 @@ static void describe_run(const struct frx_file_info *info, FILE *out) {
         fprintf(out, ", steps %s to %s (%g ns)", frx_number(info->first_step, number),
                 frx_number(info->last_step, last), (double)info->last_step * info->timestep / FRX_PS_PER_NS);
     fprintf(out, "\nexchanges  %s\n", frx_number(info->n_exchange, number));
+    if (info->n_adapting[1] > 0)
+        fprintf(
+            out,
+            "adapting   %s frames and %s exchanges before these, to place the temperatures: not counted\n",
+            frx_number(info->n_adapting[0], number), frx_number(info->n_adapting[1], last));
     fprintf(out, "segments   %d\n", info->n_segment);
     fprintf(out, "seed       %llu\n", (unsigned long long)info->seed);
     if (info->config) fprintf(out, "\nconfig\n%s", info->config);

@@ -29,8 +29,9 @@ static void advise(const char *what) {
     frx_error_set(message);
 }
 
-static enum frx_status create_trajectory(const struct frx_session *session, const struct frx_restart *restart,
-                                         int overwrite, struct frx_trajectory **trajectory) {
+/* Start the run's newest segment. */
+static enum frx_status create_trajectory(struct frx_run *run, int overwrite) {
+    const struct frx_session *session = run->session;
     char *config = frx_config_text(&session->config);
     const struct frx_trajectory_options options = {
         .system = &session->system,
@@ -46,13 +47,16 @@ static enum frx_status create_trajectory(const struct frx_session *session, cons
         .build = FRX_VERSION_COMMIT "\n" FRX_BUILD_TYPE ", " FRX_BUILD_COMPILER "\n" FRX_BUILD_TARGET
                                     "\n" FRX_BUILD_LIBRARIES "\nCUDA " FRX_BUILD_CUDA,
         .overwrite = overwrite,
-        .n_previous = restart->n_segment,
-        .previous = (const int64_t(*)[2])restart->segment};
+        .adapting = run->adapting,
+        .n_adapting = run->n_adapting,
+        .n_previous = run->n_segment - 1,
+        .previous = (const int64_t(*)[2])run->segment};
     enum frx_status status =
         frx_agree(session->comm,
                   config ? FRX_OK : FRX_FAIL(FRX_ERR_MEMORY, "out of memory for the text of the config"));
     if (status == FRX_OK)
-        status = frx_trajectory_create(session->comm->mpi, session->config.output, &options, trajectory);
+        status =
+            frx_trajectory_create(session->comm->mpi, session->config.output, &options, &run->trajectory);
     free(config);
     if (status == FRX_ERR_EXISTS)
         advise("continue it with --continue, replace it with --overwrite, or choose another output");
@@ -65,6 +69,7 @@ static enum frx_status create_exchange(struct frx_session *session, const struct
                                        struct frx_exchange **exchange) {
     struct frx_exchange_options options = frx_session_exchange_options(session);
     if (restart->found) {
+        FRX_TRY(frx_agree(session->comm, frx_restart_ladder(restart, session)));
         FRX_TRY(frx_agree(session->comm, frx_restart_engine(restart, session, rung_of_slot)));
         options.rung_of_slot = rung_of_slot;
     }
@@ -77,8 +82,8 @@ static enum frx_status create_exchange(struct frx_session *session, const struct
     return frx_agree(session->comm, frx_restart_sums(restart, statistics, tally));
 }
 
-/* Write what is left. n_frame: frames on the disk, in all segments. */
-static enum frx_status close_trajectory(struct frx_run *run, int64_t *n_frame) {
+/* Write what is left. */
+static enum frx_status close_trajectory(struct frx_run *run) {
     enum frx_status saved = FRX_OK;
     if (run->trajectory) {
         int64_t *present = run->segment[run->n_segment - 1];
@@ -88,9 +93,42 @@ static enum frx_status close_trajectory(struct frx_run *run, int64_t *n_frame) {
         if (saved == FRX_OK) saved = closed;
         run->trajectory = NULL;
     }
-    *n_frame = 0;
-    for (int s = 0; s < run->n_segment; s++) *n_frame += run->segment[s][0];
     return saved;
+}
+
+/* Frames on the disk, in all segments that are not from adapting the ladder. */
+static int64_t count_frames(const struct frx_run *run) {
+    int64_t n_frame = 0;
+    for (int s = run->adapting ? run->n_segment : run->n_adapting; s < run->n_segment; s++)
+        n_frame += run->segment[s][0];
+    return n_frame;
+}
+
+/* The ladder is adapted: what follows goes into another segment, with temperatures that stay. */
+static enum frx_status finish_adaptation(struct frx_run *run, enum frx_progress_mode mode) {
+    const struct frx_session *session = run->session;
+    FRX_TRY(close_trajectory(run));
+    run->adapting = 0;
+    run->n_adapting = run->n_segment++;
+    run->end_step = session->config.n_timesteps;
+    if (session->comm->rank == 0 && mode != FRX_PROGRESS_QUIET) {
+        frx_progress_clear(run->progress);
+        printf("  adapted   ");
+        for (int k = 0; k < session->ladder.n_rung; k++)
+            printf("%s%.2f", k ? ", " : "", frx_session_kelvin(session, k));
+        printf(" K\n");
+        fflush(stdout);
+    }
+    return create_trajectory(run, 0);
+}
+
+/* All steps, first those that adapt the ladder. */
+static enum frx_status make_steps(struct frx_run *run, enum frx_progress_mode mode) {
+    if (run->adapting) {
+        FRX_TRY(frx_run_loop(run));
+        FRX_TRY(finish_adaptation(run, mode));
+    }
+    return frx_run_loop(run);
 }
 
 static enum frx_status run_and_report(struct frx_run *run, double seconds_before,
@@ -100,7 +138,7 @@ static enum frx_status run_and_report(struct frx_run *run, double seconds_before
     frx_interrupt_watch();
     frx_progress_start(session, mode, seconds_before, &progress);
     run->progress = &progress;
-    enum frx_status status = frx_run_loop(run);
+    enum frx_status status = make_steps(run, mode);
     if (status == FRX_ERR_DIVERGED) advise("try a smaller dt, or other starting structures");
     const double seconds = frx_progress_seconds(&progress);
     frx_progress_clear(&progress);
@@ -108,8 +146,7 @@ static enum frx_status run_and_report(struct frx_run *run, double seconds_before
     /* What was saved stays readable, however the run ended; its own failure is the one to report. */
     char message[FRX_MESSAGE_SIZE];
     snprintf(message, sizeof message, "%s", frx_error_message());
-    int64_t n_frame;
-    const enum frx_status saved = close_trajectory(run, &n_frame);
+    const enum frx_status saved = close_trajectory(run);
     if (status == FRX_OK)
         status = saved;
     else
@@ -120,7 +157,7 @@ static enum frx_status run_and_report(struct frx_run *run, double seconds_before
                                             run->exchange ? frx_exchange_statistics(run->exchange) : NULL,
                                         .tally = run->tally,
                                         .n_step = run->step,
-                                        .n_frame = n_frame,
+                                        .n_frame = count_frames(run),
                                         .seconds = seconds,
                                         .status = status};
     enum frx_status written = FRX_OK;
@@ -133,11 +170,12 @@ static enum frx_status run_and_report(struct frx_run *run, double seconds_before
     return status == FRX_OK ? frx_agree(session->comm, written) : status;
 }
 
-/* The segments that count, with room for the one that this job writes. */
+/* The segments that count, with room for the two that this job may write. */
 static enum frx_status list_segments(const struct frx_restart *restart, struct frx_run *run) {
     const size_t n = (size_t)restart->n_segment;
     run->n_segment = restart->n_segment + 1;
-    run->segment = calloc(n + 1, sizeof *run->segment);
+    run->n_adapting = restart->n_adapting;
+    run->segment = calloc(n + 2, sizeof *run->segment);
     if (!run->segment) return FRX_FAIL(FRX_ERR_MEMORY, "out of memory for a list of segments");
     if (n > 0) memcpy(run->segment, restart->segment, n * sizeof *run->segment);
     return FRX_OK;
@@ -156,10 +194,12 @@ static enum frx_status make_run(struct frx_session *session, const struct frx_re
     FRX_TRY(status);
     run->exchange = frx_session_exchanges(session) ? *exchange : NULL;
     run->step = restart->counts.step;
+    run->adapting = run->step < frx_session_adapt_steps(session);
+    run->end_step = run->adapting ? frx_session_adapt_steps(session) : session->config.n_timesteps;
     run->stop_time = wish->stop_time;
     run->stop_reason = wish->stop_reason;
     if (run->step == session->config.n_timesteps) return FRX_OK; /* nothing left to write */
-    FRX_TRY(create_trajectory(session, restart, wish->overwrite, &run->trajectory));
+    FRX_TRY(create_trajectory(run, wish->overwrite));
     if (session->comm->rank == 0) frx_summary_discard(session->config.output);
     return FRX_OK;
 }

@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include "adapt.h"
 #include "config_schema.h"
 #include "ladder.h"
 #include "rng.h"
@@ -51,7 +52,10 @@ static enum frx_status read_mapping(struct frx_config *config, const char *prefi
         if (is_group) {
             if (value->kind != FRX_YAML_MAPPING)
                 return frx_source_error(
-                    &value->mark, "%s must hold keys, as in {t_min: 300, t_max: 450, n_rungs: 8}", key->text);
+                    &value->mark,
+                    "%s must hold keys, as in {t_min: 300, t_max: 450, n_rungs: 8}; to let a run find its "
+                    "temperatures, add `adapt_ladder: 10`",
+                    key->text);
             FRX_TRY(read_mapping(config, key->text, value));
         } else if (found < 0) {
             return unknown_key(prefix, key);
@@ -178,6 +182,27 @@ static enum frx_status resolve_temperatures(struct frx_config *config) {
     return FRX_OK;
 }
 
+/* There must be something to adapt, exchanges to learn from, and a run to make afterwards. */
+static enum frx_status check_adaptation(const struct frx_config *config) {
+    if (config->adapt_ladder == 0) return FRX_OK;
+    if (config->temperatures.n < 3)
+        return frx_config_error(config, "adapt_ladder",
+                                "adapt_ladder needs at least three temperatures: the coldest and the hottest "
+                                "stay where they are");
+    if (config->exchange_interval == 0)
+        return frx_config_error(config, "adapt_ladder",
+                                "adapt_ladder needs exchanges: exchange_interval is 0");
+    const int64_t n_event = frx_adapt_n_event((int)config->adapt_ladder);
+    if ((config->n_timesteps - 1) / config->exchange_interval < n_event)
+        return frx_config_error(
+            config, "adapt_ladder",
+            "adapt_ladder: %lld rounds are %lld exchanges and take %.0f steps; n_timesteps "
+            "must be larger",
+            (long long)config->adapt_ladder, (long long)n_event,
+            (double)n_event * (double)config->exchange_interval);
+    return FRX_OK;
+}
+
 /* What the ranges of single keys cannot say. */
 static enum frx_status check_limits(const struct frx_config *config) {
     if ((uint64_t)config->seed > FRX_SEED_MAX) /* its range is kept in doubles, which skip numbers up there */
@@ -188,7 +213,7 @@ static enum frx_status check_limits(const struct frx_config *config) {
             "gibbs tries as many pairs as the cube of the number of temperatures, which is %d; "
             "above %d use even-odd",
             config->temperatures.n, GIBBS_MAX_RUNG);
-    return FRX_OK;
+    return check_adaptation(config);
 }
 
 /* A relative path in a config file starts at the file's folder. */

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define FRX_N_CONFIG_KEY 24
+#define FRX_N_CONFIG_KEY 25
 #define FRX_AUTO         (-1)     /* value of an integer that is left to the program */
 #define FRX_MAX_RUNG     4096     /* temperatures of a ladder */
 #define FRX_MAX_REPLICA  1000000  /* temperatures times ladders */
@@ -41,7 +41,8 @@ struct frx_config {
     struct frx_reals betas;        /* mol/kcal, as given */
     double t_min, t_max;           /* K */
     int64_t n_rungs, n_ladders;
-    int64_t start; /* index of a starting structure, or FRX_AUTO: replicas take them in turn */
+    int64_t adapt_ladder; /* rounds; 0: temperatures stay as they are */
+    int64_t start;        /* index of a starting structure, or FRX_AUTO: replicas take them in turn */
     double dt, friction;
     int64_t n_timesteps, seed;
     int64_t exchange_interval, scheme, move;

@@ -1,5 +1,6 @@
 #include "config_schema.h"
 
+#include "adapt.h"
 #include "rng.h"
 
 #include <string.h>
@@ -90,6 +91,18 @@ const struct frx_key frx_config_key[FRX_N_CONFIG_KEY] = {
      .fallback = "1",
      .mlcg = "number of configurations",
      .doc = "Independent copies of the ladder, which never exchange with each other."},
+    {.name = "adapt_ladder",
+     .kind = FRX_KEY_INTEGER,
+     .offset = AT(adapt_ladder),
+     .min = 0,
+     .max = FRX_ADAPT_MAX_ROUND,
+     .unit = "rounds",
+     .fallback = "0",
+     .mlcg = "",
+     .doc = "Rounds of 2, 4, 8, .. exchanges at the start of the run, after each of which the temperatures "
+            "between the coldest and the hottest are moved to equal acceptance; 10 is a good number (2,046 "
+            "exchanges). What is sampled meanwhile is kept apart and not counted. 0: temperatures stay as "
+            "given."},
     {.section = "Dynamics",
      .name = "dt",
      .kind = FRX_KEY_REAL,

@@ -60,6 +60,12 @@ enum frx_status frx_restart_engine(const struct frx_restart *restart, const stru
     return status;
 }
 
+enum frx_status frx_restart_ladder(const struct frx_restart *restart, struct frx_session *session) {
+    struct frx_ladder *ladder = &session->ladder;
+    return frx_checkpoint_copy(&restart->checkpoint, "ladder", ladder->beta,
+                               (size_t)ladder->n_rung * sizeof *ladder->beta);
+}
+
 /* ---- sums ---- */
 
 #define N_SUM 10
@@ -157,6 +163,9 @@ static enum frx_status read_segments(struct frx_restart *restart) {
     restart->segment = calloc((size_t)restart->n_segment + 1, sizeof *restart->segment);
     if (!restart->segment) return FRX_FAIL(FRX_ERR_MEMORY, "out of memory for a list of segments");
     memcpy(restart->segment, part, (size_t)n_saved * sizeof *restart->segment);
+    int64_t n_adapting;
+    FRX_TRY(frx_checkpoint_copy(&restart->checkpoint, "n_adapting", &n_adapting, sizeof n_adapting));
+    restart->n_adapting = (int)n_adapting;
     return FRX_OK;
 }
 
@@ -224,16 +233,19 @@ static enum frx_status write_parts(const struct frx_restart_content *content, co
         for (int g = 0; g < session->n_slot; g++)
             rung[g] = content->exchange ? frx_exchange_look(content->exchange)->rung_of_slot[g]
                                         : g % session->ladder.n_rung;
-        struct frx_checkpoint_part part[9 + N_SUM] = {
+        const int64_t n_adapting = content->n_adapting;
+        struct frx_checkpoint_part part[11 + N_SUM] = {
             {"generator", "flashrex " FRX_VERSION, sizeof "flashrex " FRX_VERSION},
             {"config", config, strlen(config)},
             {"system_sha256", session->system.content_sha256, strlen(session->system.content_sha256)},
             {"machine", machine, strlen(machine)},
             {"counts", &content->counts, sizeof content->counts},
             {"segments", content->segment, (size_t)content->n_segment * sizeof *content->segment},
+            {"n_adapting", &n_adapting, sizeof n_adapting},
+            {"ladder", session->ladder.beta, (size_t)session->ladder.n_rung * sizeof *session->ladder.beta},
             {"rungs", rung, n_slot * sizeof *rung},
             {"slots", slots, n_slot * slot_width(session) * sizeof *slots}};
-        int n = 8;
+        int n = 10;
         if (statistics)
             part[n++] = (struct frx_checkpoint_part){"statistics/n_event", &statistics->n_event,
                                                      sizeof statistics->n_event};

@@ -25,6 +25,7 @@ struct frx_restart {
     struct frx_restart_counts counts;
     int n_segment;         /* in the directory: earlier jobs */
     int64_t (*segment)[2]; /* [n_segment] frames and exchange events that count */
+    int n_adapting;        /* of these, the first ones: those from adapting the ladder */
 };
 
 /* Find the checkpoint of the run in config.output, and refuse it if it is of another system or config, except
@@ -33,6 +34,10 @@ struct frx_restart {
  * agreed on. Collective. */
 FRX_CHECKED enum frx_status frx_restart_read(const struct frx_session *session, struct frx_restart *restart);
 void frx_restart_clear(struct frx_restart *restart);
+
+/* Give the session's ladder the betas that it had. Errors: FRX_ERR_FORMAT. Local. */
+FRX_CHECKED enum frx_status frx_restart_ladder(const struct frx_restart *restart,
+                                               struct frx_session *session);
 
 /* Give this rank's slots their configurations. rung_of_slot [n_slot], for the exchange. Errors:
  * FRX_ERR_FORMAT, those of the engine. Local. */
@@ -49,7 +54,7 @@ struct frx_restart_content {
     struct frx_exchange *exchange; /* NULL: no exchange */
     const struct frx_tally *tally;
     struct frx_restart_counts counts;
-    int n_segment;
+    int n_segment, n_adapting;
     const int64_t (*segment)[2]; /* [n_segment] the present one included */
 };
 

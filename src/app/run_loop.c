@@ -1,5 +1,6 @@
 #include "run_loop.h"
 
+#include "adaptation.h"
 #include "meeting.h"
 #include "print.h"
 
@@ -56,6 +57,7 @@ static int place_of_slot(const struct loop *loop, int slot) {
 static void take_frame(struct loop *loop, enum frx_status status) {
     for (int r = 0; r < loop->n_local; r++) loop->place[r] = place_of_slot(loop, loop->first_slot + r);
     loop->frame.step = loop->step;
+    loop->frame.adapting = loop->run->adapting;
     loop->frame_status = status == FRX_OK ? loop->engine_class->snapshot(loop->engine) : status;
     loop->frame_pending = 1;
 }
@@ -76,7 +78,8 @@ static enum frx_status collect_frame(struct loop *loop) {
 static enum frx_status record_exchange(struct loop *loop, int64_t event) {
     const struct frx_exchange_view *view = frx_exchange_look(loop->run->exchange);
     const int n_rung = view->n_rung, n_pair = n_rung - 1;
-    for (int p = 0; p < loop->n_place; p++) frx_tally_add(loop->run->tally, p % n_rung, view->energy[p]);
+    for (int p = 0; p < loop->n_place && !loop->run->adapting; p++)
+        frx_tally_add(loop->run->tally, p % n_rung, view->energy[p]);
     if (!loop->run->trajectory) return FRX_OK;
     for (int l = 0; l < view->n_ladder; l++) {
         const struct frx_swap *swap = &view->swap[l];
@@ -87,6 +90,8 @@ static enum frx_status record_exchange(struct loop *loop, int64_t event) {
     }
     const struct frx_exchange_record record = {.event = event,
                                                .step = loop->step,
+                                               .adapting = loop->run->adapting,
+                                               .beta = loop->run->session->ladder.beta,
                                                .energy = view->energy,
                                                .identity = view->energy_identity,
                                                .from = loop->from,
@@ -130,6 +135,7 @@ static enum frx_status save(struct loop *loop) {
         .tally = run->tally,
         .counts = {run->step, run->progress ? frx_progress_seconds(run->progress) : 0},
         .n_segment = run->n_segment,
+        .n_adapting = run->adapting ? run->n_segment : run->n_adapting,
         .segment = (const int64_t(*)[2])run->segment};
     FRX_TRY(frx_restart_write(&content));
     frx_meeting_resume(&loop->meeting);
@@ -150,7 +156,7 @@ static enum frx_status interrupted(const struct frx_run *run, uint32_t flags) {
 static enum frx_status handle_events(struct loop *loop, enum frx_status *own) {
     struct frx_run *run = loop->run;
     const struct frx_config *config = &run->session->config;
-    const int is_last = loop->step == config->n_timesteps;
+    const int is_last = loop->step == run->end_step;
     if (run->trajectory && is_due(loop->step, config->save_interval)) take_frame(loop, *own);
 
     const int exchanges = run->exchange && is_due(loop->step, config->exchange_interval);
@@ -162,6 +168,7 @@ static enum frx_status handle_events(struct loop *loop, enum frx_status *own) {
         loop->flags = frx_meeting_flags(&loop->meeting, run->session->comm, loop->step);
         FRX_TRY(frx_exchange_attempt(run->exchange, *own, event, &loop->flags));
         FRX_TRY(record_exchange(loop, event));
+        if (run->adapting) FRX_TRY(frx_adaptation_event(run->session, run->exchange, event + 1));
     } else {
         FRX_TRY(meet(loop, *own));
         if (tidies && !run->exchange) FRX_TRY(count_energies(loop));
@@ -182,8 +189,8 @@ static enum frx_status make_steps(struct loop *loop) {
     const struct frx_config *config = &run->session->config;
     enum frx_status own = FRX_OK;
     FRX_TRY(save(loop)); /* also the first time: every run can be continued */
-    while (loop->step < config->n_timesteps) {
-        int64_t next = smaller(config->n_timesteps, next_multiple(loop->step, FRX_HOUSEKEEPING));
+    while (loop->step < run->end_step) {
+        int64_t next = smaller(run->end_step, next_multiple(loop->step, FRX_HOUSEKEEPING));
         next = smaller(next, loop->meeting.next);
         if (run->exchange) next = smaller(next, next_multiple(loop->step, config->exchange_interval));
         if (run->trajectory) next = smaller(next, next_multiple(loop->step, config->save_interval));

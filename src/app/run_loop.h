@@ -12,7 +12,9 @@
  *
  * Checkpoints are written where ranks meet: when checkpoint_interval is over, at the first and the last
  * step, and when a signal (interrupt.h) or the time stops the run, which is the same on all ranks. What
- * a checkpoint counts as written is on the disk before. */
+ * a checkpoint counts as written is on the disk before.
+ *
+ * A ladder that is adapted (adapt.h) moves right after the exchange that ends a round. */
 #ifndef FRX_APP_RUN_LOOP_H
 #define FRX_APP_RUN_LOOP_H
 
@@ -31,14 +33,17 @@ struct frx_run {
     struct frx_trajectory *trajectory; /* NULL: nothing is saved (timed trial) */
     struct frx_progress *progress;     /* NULL: nothing is shown */
     struct frx_tally *tally;
-    int64_t step;            /* made so far */
-    double stop_time;        /* MPI_Wtime when to stop; 0: never. Rank 0's counts */
+    int64_t step;     /* made so far */
+    int64_t end_step; /* where to stop */
+    int adapting;     /* the ladder is being adapted: what is saved is marked, and energies do not count */
+    double stop_time; /* MPI_Wtime when to stop; 0: never. Rank 0's counts */
     const char *stop_reason; /* whose wish that is */
     int n_segment;           /* of the run, the present one included */
+    int n_adapting;          /* of these, the first ones: those from adapting the ladder */
     int64_t (*segment)[2]; /* [n_segment] frames and exchange events that count; the last is filled in here */
 };
 
-/* Make steps until session->config.n_timesteps or a signal. The engine holds the initial state. Errors:
+/* Make steps until run->end_step or a signal. The engine holds the initial state. Errors:
  * FRX_ERR_INTERRUPTED, FRX_ERR_DIVERGED, FRX_ERR_IO and others, the same on all ranks; run->step says how far
  * all ranks came. What was appended before stays in the trajectory. Collective. */
 FRX_CHECKED enum frx_status frx_run_loop(struct frx_run *run);

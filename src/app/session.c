@@ -1,5 +1,6 @@
 #include "session.h"
 
+#include "adapt.h"
 #include "engines.h"
 #include "print.h"
 #include "system_file.h"
@@ -140,6 +141,16 @@ struct frx_exchange_options frx_session_exchange_options(const struct frx_sessio
                                          .transport = session->transport};
 }
 
+int64_t frx_session_adapt_steps(const struct frx_session *session) {
+    const struct frx_config *config = &session->config;
+    return frx_adapt_n_event((int)config->adapt_ladder) * config->exchange_interval;
+}
+
+double frx_session_kelvin(const struct frx_session *session, int rung) {
+    const double beta = session->ladder.beta[rung], given = session->config.temperatures.value[rung];
+    return beta == FRX_BETA_OF_KELVIN(given) ? given : FRX_KELVIN_OF_BETA(beta);
+}
+
 double frx_session_ns(const struct frx_session *session, int64_t n_step) {
     return (double)n_step * session->config.dt / FRX_PS_PER_NS;
 }
@@ -212,6 +223,10 @@ void frx_session_describe(const struct frx_session *session, FILE *out) {
                 session->comm->size > 1 && config->move == FRX_MOVE_CONFIGURATIONS ? ", by " : "",
                 session->comm->size > 1 && config->move == FRX_MOVE_CONFIGURATIONS ? session->transport->name
                                                                                    : "");
+    if (config->adapt_ladder)
+        fprintf(out, "  adapt     the ladder during the first %s steps, %g ns, which do not count\n",
+                frx_number(frx_session_adapt_steps(session), number),
+                frx_session_ns(session, frx_session_adapt_steps(session)));
     fprintf(out, "  output    %s", config->output);
     if (config->save_interval)
         fprintf(out, ", a frame every %s steps", frx_number(config->save_interval, number));

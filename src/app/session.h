@@ -49,6 +49,12 @@ void frx_session_describe(const struct frx_session *session, FILE *out);
 /* How this session's replicas exchange, for frx_exchange_create. Local. */
 struct frx_exchange_options frx_session_exchange_options(const struct frx_session *session);
 
+/* Steps at the start of the run in which the ladder is adapted; 0: none. Local. */
+int64_t frx_session_adapt_steps(const struct frx_session *session);
+
+/* Temperature of a rung, K: as the config has it or, if the ladder was adapted, where it is now. Local. */
+double frx_session_kelvin(const struct frx_session *session, int rung);
+
 /* Simulated time of one replica after n_step steps, ns. Local. */
 double frx_session_ns(const struct frx_session *session, int64_t n_step);
 

@@ -36,7 +36,7 @@ static struct rung *make_rungs(const struct frx_summary *summary) {
         frx_statistics_up_fraction(s, FRX_ALL_LADDERS, up);
     }
     for (int k = 0; k < n_rung; k++) {
-        rung[k].kelvin = summary->session->config.temperatures.value[k];
+        rung[k].kelvin = frx_session_kelvin(summary->session, k);
         rung[k].n_energy = frx_tally_read(summary->tally, k, &rung[k].mean, &rung[k].deviation);
         rung[k].acceptance = acceptance[k];
         rung[k].up_fraction = up[k];
@@ -89,14 +89,13 @@ static void print_rungs(const struct frx_summary *summary, const struct rung *ru
 static void mixing_numbers(const struct frx_summary *summary, const struct rung *rung, double *barrier,
                            double *observed, double *predicted) {
     const int n_rung = summary->session->ladder.n_rung;
-    double *acceptance = calloc((size_t)n_rung, sizeof *acceptance);
+    double *acceptance = calloc(2 * (size_t)n_rung, sizeof *acceptance);
     *barrier = *observed = *predicted = NAN;
     if (!acceptance) return;
-    *barrier = 0;
-    for (int k = 0; k + 1 < n_rung; k++) {
-        acceptance[k] = rung[k].acceptance;
-        *barrier += 1 - acceptance[k];
-    }
+    double *to_rung = acceptance + n_rung;
+    for (int k = 0; k + 1 < n_rung; k++) acceptance[k] = rung[k].acceptance;
+    frx_barrier(n_rung, acceptance, to_rung);
+    *barrier = to_rung[n_rung - 1];
     *observed = frx_statistics_round_trip_rate(summary->statistics, FRX_ALL_LADDERS);
     *predicted =
         frx_predicted_round_trip_rate((enum frx_scheme)summary->session->config.scheme, n_rung, acceptance);

@@ -19,7 +19,7 @@ class Run:
 
 
 def read_run(directory):
-    """All segments of a run directory, one after the other."""
+    """All segments of a run directory, one after the other, without the frames from adapting the ladder."""
     directory = Path(directory)
     paths = sorted(directory.glob("segment_*.h5"))
     if not paths:
@@ -29,8 +29,9 @@ def read_run(directory):
     for path in paths:
         with h5py.File(path, "r") as file:
             n_frame = counted.get(path.name, int(file["committed"][0]))
+            counts = file["frames/adapting"][:n_frame] == 0
             for name, pieces in columns.items():
-                pieces.append(file["frames"][name][:n_frame])
+                pieces.append(file["frames"][name][:n_frame][counts])
             temperatures = np.tile(file["run/temperature"][:], int(file["run"].attrs["n_ladder"]))
     return Run(
         temperatures,
