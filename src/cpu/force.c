@@ -88,11 +88,14 @@ enum frx_status frx_force_eval(const struct frx_force_field *field, struct frx_f
     if (system->network) {
         FRX_TRY(frx_neighbours_find(&work->neighbours, positions));
         frx_stages_book(&work->stages, FRX_STAGE_NEIGHBOURS);
-        if (field->network)
+        if (field->network) {
             FRX_TRY(frx_table_eval(field->network, work->tabulated, system->beads.type, &work->neighbours,
                                    forces, &work->stages, part));
-        else
-            *part = frx_reference_eval(system, work->reference, &work->neighbours, forces, &work->stages);
+        } else {
+            const struct frx_neighbours *list = &work->neighbours;
+            const struct frx_pairs pairs = {list->n_pair, list->i, list->j, list->r, list->unit};
+            *part = frx_reference_eval(system, work->reference, &pairs, NULL, NULL, forces, &work->stages);
+        }
         part++;
     }
     for (int p = 0; p < system->n_prior; p++) *part++ = frx_prior_eval(&system->prior[p], positions, forces);

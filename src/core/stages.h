@@ -1,6 +1,7 @@
-/* Where the time goes: a clock that books what passed since its last reading on a stage. One per thread. */
-#ifndef FRX_CPU_STAGES_H
-#define FRX_CPU_STAGES_H
+/* Where the CPU's time goes: a clock that books what passed since its last reading on a stage. One per
+ * thread. (The GPU's stages are timed by events: kernels/device.h.) */
+#ifndef FRX_CORE_STAGES_H
+#define FRX_CORE_STAGES_H
 
 #include <time.h>
 
@@ -35,8 +36,9 @@ static inline void frx_stages_start(struct frx_stages *stages) {
     stages->last = frx_clock();
 }
 
-/* Book the time since the last call on `stage`. Local. */
+/* Book the time since the last call on `stage`. NULL: nobody wants to know. Local. */
 static inline void frx_stages_book(struct frx_stages *stages, enum frx_stage stage) {
+    if (!stages) return;
     const double now = frx_clock();
     stages->seconds[stage] += now - stages->last;
     stages->last = now;

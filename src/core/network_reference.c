@@ -1,6 +1,7 @@
 #include "network_reference.h"
 
 #include "filter_net.h"
+#include "stages.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -107,14 +108,34 @@ static void tanh_backward(size_t n, const double *y, double *g) {
 
 /* ---- messages ---- */
 
-static void messages_forward(const struct frx_network *net, int l, const struct frx_neighbours *list,
-                             int n_bead, struct frx_reference_work *work) {
-    const int f = net->n_filter;
+/* What the passes over pairs need. */
+struct graph {
+    const struct frx_network *net;
+    const struct frx_pairs *pairs;
+    frx_filter_function *filter; /* NULL: the network's */
+    const void *filters;
+    int n_bead;
+};
+
+/* work->w and, if with_slope, work->dw of n pairs from `first` on */
+static void eval_filters(const struct graph *graph, int l, int first, int n, int with_slope,
+                         struct frx_reference_work *work) {
+    const double *r = graph->pairs->r + first;
+    double *slope = with_slope ? work->dw : NULL;
+    if (graph->filter)
+        graph->filter(graph->filters, l, n, r, work->w, slope);
+    else
+        frx_filter_net_eval(graph->net, l, n, r, work->filter_scratch, work->w, slope);
+}
+
+static void messages_forward(const struct graph *graph, int l, struct frx_reference_work *work) {
+    const struct frx_pairs *list = graph->pairs;
+    const int f = graph->net->n_filter, n_bead = graph->n_bead;
     const double *h = work->h + (size_t)l * n_bead * f;
     memset(work->m, 0, (size_t)n_bead * f * sizeof *work->m);
     for (int first = 0; first < list->n_pair; first += N_BLOCK) {
         const int n = list->n_pair - first < N_BLOCK ? list->n_pair - first : N_BLOCK;
-        frx_filter_net_eval(net, l, n, list->r + first, work->filter_scratch, work->w, NULL);
+        eval_filters(graph, l, first, n, 0, work);
         for (int p = 0; p < n; p++) {
             const size_t i = (size_t)list->i[first + p] * f, j = (size_t)list->j[first + p] * f;
             const double *w = work->w + (size_t)p * f;
@@ -127,14 +148,15 @@ static void messages_forward(const struct frx_network *net, int l, const struct 
 }
 
 /* work->m holds dE/dm; leaves dE/dh in work->gh and adds the forces. */
-static void messages_backward(const struct frx_network *net, int l, const struct frx_neighbours *list,
-                              int n_bead, struct frx_reference_work *work, double *forces) {
-    const int f = net->n_filter;
+static void messages_backward(const struct graph *graph, int l, struct frx_reference_work *work,
+                              double *forces) {
+    const struct frx_pairs *list = graph->pairs;
+    const int f = graph->net->n_filter, n_bead = graph->n_bead;
     const double *h = work->h + (size_t)l * n_bead * f, *g = work->m;
     memset(work->gh, 0, (size_t)n_bead * f * sizeof *work->gh);
     for (int first = 0; first < list->n_pair; first += N_BLOCK) {
         const int n = list->n_pair - first < N_BLOCK ? list->n_pair - first : N_BLOCK;
-        frx_filter_net_eval(net, l, n, list->r + first, work->filter_scratch, work->w, work->dw);
+        eval_filters(graph, l, first, n, 1, work);
         for (int p = 0; p < n; p++) {
             const int bead_i = list->i[first + p], bead_j = list->j[first + p];
             const size_t i = (size_t)bead_i * f, j = (size_t)bead_j * f;
@@ -187,9 +209,11 @@ static double output_layers(const struct frx_network *net, int n, struct frx_ref
 }
 
 double frx_reference_eval(const struct frx_system *system, struct frx_reference_work *work,
-                          const struct frx_neighbours *list, double *forces, struct frx_stages *stages) {
+                          const struct frx_pairs *pairs, frx_filter_function *filter, const void *filters,
+                          double *forces, struct frx_stages *stages) {
     const struct frx_network *net = system->network;
     const int n = system->n_bead, n_hidden = net->n_hidden;
+    const struct graph graph = {net, pairs, filter, filters, n};
     const size_t size_h = (size_t)n * net->n_filter, size_y = (size_t)n * n_hidden;
     for (int i = 0; i < n; i++)
         memcpy(work->x + (size_t)i * n_hidden, net->embedding + (size_t)system->beads.type[i] * n_hidden,
@@ -199,7 +223,7 @@ double frx_reference_eval(const struct frx_system *system, struct frx_reference_
         double *y = work->y + l * size_y;
         dense_forward(&interaction->lin1, n, work->x, work->h + l * size_h);
         frx_stages_book(stages, FRX_STAGE_DENSE);
-        messages_forward(net, l, list, n, work);
+        messages_forward(&graph, l, work);
         frx_stages_book(stages, FRX_STAGE_FORWARD);
         dense_forward(&interaction->lin2, n, work->m, y);
         apply_tanh(size_y, y);
@@ -213,7 +237,7 @@ double frx_reference_eval(const struct frx_system *system, struct frx_reference_
         tanh_backward(size_y, work->y + l * size_y, work->gy);
         dense_backward(&interaction->lin2, n, work->gy, 0, work->m);
         frx_stages_book(stages, FRX_STAGE_DENSE);
-        messages_backward(net, l, list, n, work, forces);
+        messages_backward(&graph, l, work, forces);
         frx_stages_book(stages, FRX_STAGE_BACKWARD);
         if (l > 0) dense_backward(&interaction->lin1, n, work->gh, 1, work->x);
     }
