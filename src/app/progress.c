@@ -1,5 +1,6 @@
 #include "progress.h"
 
+#include "adapt.h"
 #include "print.h"
 #include "units.h"
 
@@ -11,7 +12,8 @@
 
 #define LIVE_SECONDS 0.25 /* between updates of the live line */
 #define LINE_SECONDS 30.0 /* between lines in a log */
-#define LINE_SIZE    240
+#define LINE_SIZE    320
+#define MIXING_SIZE  160
 
 const char *const frx_progress_words[] = {"auto", "live", "lines", "quiet", NULL};
 
@@ -32,36 +34,48 @@ double frx_progress_seconds(const struct frx_progress *progress) {
     return MPI_Wtime() - progress->start;
 }
 
-/* Smallest and mean acceptance over pairs and ladders, and round trips of all replicas. */
-static void describe_mixing(const struct frx_statistics *statistics, char *text, size_t n_byte) {
+/* Acceptance of the worst and of the average pair, barrier and round trips; while the ladder is adapted,
+ * which round. Keeps what is to be said when mixing is stuck. */
+static void describe_mixing(struct frx_progress *progress, int64_t step,
+                            const struct frx_statistics *statistics, char text[MIXING_SIZE]) {
+    const struct frx_session *session = progress->session;
+    struct frx_mixing mixing = {0};
     text[0] = '\0';
-    if (!statistics || statistics->n_event == 0 || statistics->n_rung < 2) return;
-    const int n_pair = statistics->n_rung - 1;
-    double smallest = 1, mean = 0;
-    for (int p = 0; p < n_pair; p++) {
-        double sum = 0;
-        for (int l = 0; l < statistics->n_ladder; l++) sum += statistics->probability_sum[l * n_pair + p];
-        const double a = sum / ((double)statistics->n_event * statistics->n_ladder);
-        smallest = fmin(smallest, a);
-        mean += a / n_pair;
+    if (!statistics || statistics->n_rung < 2) return;
+    const int adapting = step < frx_session_adapt_steps(session);
+    size_t n = 0;
+    if (adapting)
+        n = (size_t)snprintf(text, MIXING_SIZE, "   adapting, round %d of %d",
+                             frx_adapt_n_round(step / session->config.exchange_interval) + 1,
+                             (int)session->config.adapt_ladder);
+    if (statistics->n_event == 0 ||
+        frx_mixing_read(session, statistics, FRX_ALL_LADDERS, &mixing) != FRX_OK) {
+        frx_mixing_clear(&mixing);
+        return;
     }
-    int64_t n_trip = 0;
-    for (int r = 0; r < statistics->n_ladder * statistics->n_rung; r++) n_trip += statistics->n_round_trip[r];
+    double mean = 0;
+    for (int p = 0; p < mixing.n_rung - 1; p++) mean += mixing.acceptance[p] / (mixing.n_rung - 1);
+    n += (size_t)snprintf(text + n, MIXING_SIZE - n, "   acceptance %.2f min %.2f mean   barrier %.2f",
+                          mixing.acceptance[mixing.weakest], mean, mixing.barrier[mixing.n_rung - 1]);
     char number[FRX_NUMBER_SIZE];
-    snprintf(text, n_byte, "   acceptance %.2f min %.2f mean   %s round trip%s", smallest, mean,
-             frx_number(n_trip, number), n_trip == 1 ? "" : "s");
+    if (!adapting)
+        snprintf(text + n, MIXING_SIZE - n, "   %s round trip%s", frx_number(mixing.n_round_trip, number),
+                 mixing.n_round_trip == 1 ? "" : "s");
+    if (!adapting && !progress->advice[0] && !frx_mixing_advice(session, &mixing, progress->advice))
+        progress->advice[0] = '\0';
+    frx_mixing_clear(&mixing);
 }
 
-static void describe(const struct frx_progress *progress, int64_t step,
-                     const struct frx_statistics *statistics, char text[LINE_SIZE]) {
+static void describe(struct frx_progress *progress, int64_t step, const struct frx_statistics *statistics,
+                     char text[LINE_SIZE]) {
     const struct frx_session *session = progress->session;
     const int64_t n_step = session->config.n_timesteps;
     const double seconds = frx_progress_seconds(progress), ns = frx_session_ns(session, step);
     const double rate = seconds > 0 ? ns / seconds * FRX_S_PER_DAY : 0;
     const double left = step > 0 ? seconds / (double)step * (double)(n_step - step) : INFINITY;
     char steps[FRX_NUMBER_SIZE], all[FRX_NUMBER_SIZE], each[FRX_NUMBER_SIZE], eta[FRX_NUMBER_SIZE],
-        time[FRX_NUMBER_SIZE], mixing[100];
-    describe_mixing(statistics, mixing, sizeof mixing);
+        time[FRX_NUMBER_SIZE], mixing[MIXING_SIZE];
+    describe_mixing(progress, step, statistics, mixing);
     snprintf(text, LINE_SIZE, "%3.0f %%   step %s   %s ns   %s ns/day (%s each)%s   %s left",
              floor(100.0 * (double)step / (double)n_step), frx_number(step, steps), frx_figure(ns, time),
              frx_figure(rate * session->n_slot, all), frx_figure(rate, each), mixing,
@@ -84,6 +98,12 @@ void frx_progress_update(struct frx_progress *progress, int64_t step,
 
     char text[LINE_SIZE];
     describe(progress, step, statistics, text);
+    if (progress->advice[0] && !progress->is_said) { /* once */
+        frx_progress_clear(progress);
+        fprintf(progress->lines ? stdout : stderr, "warning: %s\n", progress->advice);
+        fflush(stdout);
+        progress->is_said = 1;
+    }
     if (progress->lines && line_due) {
         frx_progress_clear(progress);
         printf("%s\n", text);

@@ -5,6 +5,7 @@
 #ifndef FRX_APP_PROGRESS_H
 #define FRX_APP_PROGRESS_H
 
+#include "mixing.h"
 #include "session.h"
 #include "statistics.h"
 
@@ -13,11 +14,13 @@ extern const char *const frx_progress_words[]; /* in that order, the last NULL *
 
 struct frx_progress {
     const struct frx_session *session;
-    int live, lines;        /* what is shown */
-    double start;           /* wall seconds when stepping began */
-    double next_live;       /* when the live line is due again */
-    double next_line;       /* when a line is due, */
-    int64_t next_line_step; /* or at which step */
+    int live, lines;              /* what is shown */
+    double start;                 /* wall seconds when stepping began */
+    double next_live;             /* when the live line is due again */
+    double next_line;             /* when a line is due, */
+    int64_t next_line_step;       /* or at which step */
+    char advice[FRX_ADVICE_SIZE]; /* what is wrong with the mixing, as soon as it is known; "": nothing */
+    int is_said;
 };
 
 /* Start the clock, `seconds` after its start in earlier jobs. `auto` is a live line if standard error is a

@@ -1,0 +1,35 @@
+/* How well a run mixes: in numbers for summary and files, and in words when it is stuck. Formulas:
+ * statistics.h and adapt.h. */
+#ifndef FRX_APP_MIXING_H
+#define FRX_APP_MIXING_H
+
+#include "session.h"
+#include "statistics.h"
+
+#define FRX_ADVICE_SIZE 320
+
+/* Of one ladder or of all pooled. Pair p is that of rungs p and p+1. */
+struct frx_mixing {
+    int n_rung, n_ladder; /* ladders that are pooled */
+    int64_t n_event, n_round_trip, n_restart;
+    double *acceptance;         /* [n_rung-1] average probability */
+    double *barrier;            /* [n_rung] Lambda from the coldest rung */
+    double *density;            /* [n_rung-1] rejection per unit of beta, kcal/mol */
+    double *up_fraction;        /* [n_rung] f */
+    double observed, predicted; /* round trips per event and ladder */
+    int weakest, steepest;      /* pairs: with the lowest acceptance, and where f falls most */
+};
+
+/* Compute from the sums so far; ladder may be FRX_ALL_LADDERS. *mixing is owned by the caller, also after a
+ * failure. Errors: FRX_ERR_MEMORY. Local. */
+FRX_CHECKED enum frx_status frx_mixing_read(const struct frx_session *session,
+                                            const struct frx_statistics *statistics, int ladder,
+                                            struct frx_mixing *mixing);
+void frx_mixing_clear(struct frx_mixing *mixing);
+
+/* Whether the ladder is stuck, as far as can be told by now, and then which pair and what to change, as text
+ * for people. Local. */
+int frx_mixing_advice(const struct frx_session *session, const struct frx_mixing *mixing,
+                      char text[FRX_ADVICE_SIZE]);
+
+#endif
