@@ -1,6 +1,7 @@
 #include "segment_layout.h"
 
 #include "hdf5_write.h"
+#include "segment_mixing.h"
 #include "units.h"
 
 #include <stdlib.h>
@@ -172,6 +173,7 @@ static enum frx_status write_skeleton(hid_t file, const struct frx_segment_shape
     FRX_TRY(write_run(file, options));
     FRX_TRY(frx_hdf5_write_molecule(file, options->system));
     FRX_TRY(frx_hdf5_write_array(file, "committed", H5T_NATIVE_INT64, 1, &two, none));
+    if (shape->n_rung > 1) FRX_TRY(frx_segment_mixing_create(file, shape));
     FRX_HID frames = H5I_INVALID_HID, exchanges = H5I_INVALID_HID;
     FRX_TRY(frx_hdf5_create_group(file, "frames", &frames));
     FRX_TRY(frx_hdf5_create_group(file, "exchanges", &exchanges));

@@ -3,6 +3,7 @@
 #include "agree.h"
 #include "run_directory.h"
 #include "segment.h"
+#include "segment_mixing.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -335,6 +336,13 @@ enum frx_status frx_trajectory_commit(struct frx_trajectory *t) {
     if (t->failure != FRX_OK)
         snprintf(t->failure_message, sizeof t->failure_message, "%s", frx_error_message());
     return t->failure;
+}
+
+enum frx_status frx_trajectory_write_mixing(struct frx_trajectory *t,
+                                            const struct frx_mixing_record *record) {
+    if (t->failure != FRX_OK) return frx_trajectory_commit(t);
+    const int writes = t->rank == 0 && t->segment.shape.n_rung > 1;
+    return frx_io_agree(t->comm, writes ? frx_segment_mixing_write(&t->segment, record) : FRX_OK);
 }
 
 enum frx_status frx_trajectory_close(struct frx_trajectory *t) {

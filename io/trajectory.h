@@ -71,6 +71,21 @@ struct frx_exchange_record {
     const int *n_accept;       /* [n_ladder][n_rung-1] and made */
 };
 
+/* How well replicas exchanged since the run began (or since its ladder was adapted): statistics.h. Looked at
+ * on rank 0 only. Replicas are addressed by identity. */
+struct frx_mixing_record {
+    const int64_t *n_event;                  /* [1] */
+    const double *acceptance;                /* [n_ladder][n_rung-1] average probability */
+    const double *barrier;                   /* [n_ladder][n_rung] */
+    const double *barrier_density;           /* [n_ladder][n_rung-1] kcal/mol */
+    const double *up_fraction;               /* [n_ladder][n_rung] */
+    const double *round_trip_rate;           /* [n_ladder] per event */
+    const double *predicted_round_trip_rate; /* [n_ladder] */
+    const int64_t *round_trips;              /* [n_ladder * n_rung] */
+    const int64_t *tempered_restarts;        /* [n_ladder * n_rung] */
+    const int64_t *residence;                /* [n_ladder * n_rung][n_rung] */
+};
+
 struct frx_trajectory;
 
 /* Number of segments in a run directory, 0 if there is none. Local. */
@@ -96,6 +111,11 @@ FRX_CHECKED enum frx_status frx_trajectory_append_exchange(struct frx_trajectory
 /* Write and flush everything appended so far; readers see it afterwards. Errors: FRX_ERR_IO with path and
  * reason (full disk); agreed on. Collective. */
 FRX_CHECKED enum frx_status frx_trajectory_commit(struct frx_trajectory *trajectory);
+
+/* Write the record over the one before; call frx_trajectory_commit or _close to have it on the disk. Only for
+ * ladders of at least two rungs. Errors: FRX_ERR_IO, agreed on. Collective. */
+FRX_CHECKED enum frx_status frx_trajectory_write_mixing(struct frx_trajectory *trajectory,
+                                                        const struct frx_mixing_record *record);
 
 /* Commit, close and free, also after a failure. NULL is fine. Errors: those of frx_trajectory_commit, agreed
  * on. Collective. */

@@ -56,6 +56,61 @@ void frx_mixing_clear(struct frx_mixing *mixing) {
     *mixing = (struct frx_mixing){0};
 }
 
+/* ---- in a file ---- */
+
+/* Arrays of a record, by ladder. */
+struct table {
+    double *acceptance, *barrier, *density, *up_fraction, *observed, *predicted;
+};
+
+static enum frx_status fill_table(const struct frx_session *session, const struct frx_statistics *s,
+                                  struct table *t) {
+    const size_t n_rung = (size_t)s->n_rung, n_pair = n_rung - 1;
+    enum frx_status status = FRX_OK;
+    for (int l = 0; l < s->n_ladder && status == FRX_OK; l++) {
+        struct frx_mixing m;
+        status = frx_mixing_read(session, s, l, &m);
+        if (status == FRX_OK) {
+            memcpy(t->acceptance + (size_t)l * n_pair, m.acceptance, n_pair * sizeof *m.acceptance);
+            memcpy(t->density + (size_t)l * n_pair, m.density, n_pair * sizeof *m.density);
+            memcpy(t->barrier + (size_t)l * n_rung, m.barrier, n_rung * sizeof *m.barrier);
+            memcpy(t->up_fraction + (size_t)l * n_rung, m.up_fraction, n_rung * sizeof *m.up_fraction);
+            t->observed[l] = m.observed;
+            t->predicted[l] = m.predicted;
+        }
+        frx_mixing_clear(&m);
+    }
+    return status;
+}
+
+enum frx_status frx_mixing_save(const struct frx_session *session, const struct frx_statistics *s,
+                                struct frx_trajectory *trajectory) {
+    if (s->n_rung < 2) return FRX_OK;
+    const size_t n = (size_t)s->n_ladder * (size_t)s->n_rung;
+    struct table t = {.acceptance = calloc(6 * n, sizeof *t.acceptance)};
+    enum frx_status status =
+        t.acceptance ? FRX_OK : FRX_FAIL(FRX_ERR_MEMORY, "out of memory for the mixing of %zu replicas", n);
+    if (t.acceptance) {
+        t.barrier = t.acceptance + n, t.density = t.barrier + n, t.up_fraction = t.density + n;
+        t.observed = t.up_fraction + n, t.predicted = t.observed + n;
+        status = fill_table(session, s, &t);
+    }
+    status = frx_agree(session->comm, status);
+    const struct frx_mixing_record record = {.n_event = &s->n_event,
+                                             .acceptance = t.acceptance,
+                                             .barrier = t.barrier,
+                                             .barrier_density = t.density,
+                                             .up_fraction = t.up_fraction,
+                                             .round_trip_rate = t.observed,
+                                             .predicted_round_trip_rate = t.predicted,
+                                             .round_trips = s->n_round_trip,
+                                             .tempered_restarts = s->n_restart,
+                                             .residence = s->residence};
+    if (status == FRX_OK) status = frx_trajectory_write_mixing(trajectory, &record);
+    free(t.acceptance);
+    return status;
+}
+
 /* ---- words ---- */
 
 /* "pair 3-4 (350.0-371.0 K)" */

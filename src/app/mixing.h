@@ -5,6 +5,7 @@
 
 #include "session.h"
 #include "statistics.h"
+#include "trajectory.h"
 
 #define FRX_ADVICE_SIZE 320
 
@@ -26,6 +27,12 @@ FRX_CHECKED enum frx_status frx_mixing_read(const struct frx_session *session,
                                             const struct frx_statistics *statistics, int ladder,
                                             struct frx_mixing *mixing);
 void frx_mixing_clear(struct frx_mixing *mixing);
+
+/* Write the same, ladder by ladder, and what is known of each replica into the newest segment. Errors: those
+ * of frx_trajectory_write_mixing, FRX_ERR_MEMORY; agreed on. Collective. */
+FRX_CHECKED enum frx_status frx_mixing_save(const struct frx_session *session,
+                                            const struct frx_statistics *statistics,
+                                            struct frx_trajectory *trajectory);
 
 /* Whether the ladder is stuck, as far as can be told by now, and then which pair and what to change, as text
  * for people. Local. */

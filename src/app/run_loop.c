@@ -2,6 +2,7 @@
 
 #include "adaptation.h"
 #include "meeting.h"
+#include "mixing.h"
 #include "print.h"
 
 #include <stdio.h>
@@ -126,6 +127,8 @@ static enum frx_status save(struct loop *loop) {
     struct frx_run *run = loop->run;
     if (!run->trajectory) return FRX_OK;
     FRX_TRY(collect_frame(loop));
+    if (run->exchange)
+        FRX_TRY(frx_mixing_save(run->session, frx_exchange_statistics(run->exchange), run->trajectory));
     FRX_TRY(frx_trajectory_commit(run->trajectory));
     int64_t *present = run->segment[run->n_segment - 1];
     frx_trajectory_committed(run->trajectory, &present[0], &present[1]);
