@@ -120,6 +120,32 @@ static __device__ float form(int kind, const float *p, int n_param, float x, flo
     }
 }
 
+/* ---- torsions near a line (FRX_STRAIGHT_SINE in system.h) ---- */
+
+/* S of the angle at r[1], and dS/dr of its three beads. Exactly 1 and 0 where the angle is not nearly
+ * straight. */
+static __device__ float straightness(const float3 r[3], float3 gradient[3]) {
+    const float3 a = r[0] - r[1], b = r[2] - r[1], n = cross(a, b);
+    const float inverse_a2 = 1.0f / dot(a, a), inverse_b2 = 1.0f / dot(b, b);
+    const float d2 = (float)(FRX_STRAIGHT_SINE * FRX_STRAIGHT_SINE);
+    const float u = dot(n, n) * inverse_a2 * inverse_b2 / d2;
+    if (u >= 1.0f) return 1.0f;
+    const float c = angle_feature(r, gradient, 1), slope = 6.0f * u * (1.0f - u) * -2.0f * c / d2;
+    for (int k = 0; k < 3; k++) gradient[k] = slope * gradient[k];
+    return u * u * (3.0f - 2.0f * u);
+}
+
+/* Fade V - level out: scales the slope of V and V, returns the faded V; extra: -dE/dr of the fading. */
+static __device__ float fade(const float3 r[4], float level, float v, float *slope, float3 extra[4]) {
+    float3 first[3] = {}, second[3] = {};
+    const float s = straightness(r, first), t = straightness(r + 1, second);
+    if (s == 1.0f && t == 1.0f) return v;
+    for (int k = 0; k < 3; k++) extra[k] = (level - v) * t * first[k];
+    for (int k = 0; k < 3; k++) extra[k + 1] = extra[k + 1] + (level - v) * s * second[k];
+    *slope *= s * t;
+    return level + s * t * (v - level);
+}
+
 /* ---- terms and beads of one replica; x_r [n_bead][3] ---- */
 
 /* Forces of term t into place_force [n_place][3]; returns its energy. */
@@ -131,9 +157,12 @@ static __device__ __forceinline__ float prior_term(const struct frx_gpu_prior &p
         if (k < term.order) atom[k] = load3(x_r, (size_t)term.atom[k]);
     const float x = feature(term.feature, atom, gradient);
     float slope;
-    const float v = form(term.form, prior.param + term.param, term.n_param, x, &slope);
+    const float *param = prior.param + term.param;
+    float v = form(term.form, param, term.n_param, x, &slope);
+    float3 extra[4] = {};
+    if (term.order == 4) v = fade(atom, term.form == FRX_FORM_FOURIER ? param[0] : 0.0f, v, &slope, extra);
     for (int k = 0; k < 4; k++)
-        if (k < term.order) store3(place_force, (size_t)term.place[k], -slope * gradient[k]);
+        if (k < term.order) store3(place_force, (size_t)term.place[k], extra[k] - slope * gradient[k]);
     return v;
 }
 

@@ -85,6 +85,14 @@ struct frx_network {
     X(REPULSION, "repulsion", 1)                                                                             \
     X(GAUSSIAN, "gaussian", 3)
 
+/* Three beads on a line leave a torsion undefined: V(x) has another value on every side of the line, and
+ * dx/dr grows as 1/sin(angle). So terms V of a torsion are faded out where an angle of its beads is nearly
+ * straight, level + S(sin^2(angle 012) / d^2) S(sin^2(angle 123) / d^2) (V - level),   S(u) = u^2 (3 - 2u), 1
+ * from u = 1, with d = FRX_STRAIGHT_SINE and the level v0 for a Fourier series, else 0: the same as V
+ * beyond 2.9 degrees, continuous and with bounded forces everywhere. The difficulty and the remedy (damping
+ * by the sines of the angles): Bulacu et al., J. Chem. Theory Comput. 9, 3282 (2013). */
+#define FRX_STRAIGHT_SINE 0.05
+
 enum frx_feature {
 #define FRX_FEATURE_ENUM(id, name, order) FRX_FEATURE_##id,
     FRX_FEATURE_LIST(FRX_FEATURE_ENUM)

@@ -73,8 +73,8 @@ static double torsion(const double *const r[], double gradient[][3]) {
     cross(b1, b2, m);
     cross(b2, b3, n);
     const double l2 = dot(b2, b2), l = sqrt(l2);
-    /* Three beads on a line leave the torsion undefined and its derivative unbounded. Bounding the areas from
-     * below (angles within 1e-7 of straight) makes the force large but finite, zero on the line itself. */
+    /* On a line the derivative is unbounded; fade() takes the term out before, the limit keeps 0 * inf away.
+     */
     const double area_m = dot(m, m), area_n = dot(n, n), least = 1e-12;
     const double m2 = area_m < least ? least : area_m, n2 = area_n < least ? least : area_n;
     const double along1 = dot(b1, b2) / l2, along3 = dot(b3, b2) / l2;
@@ -170,6 +170,35 @@ static double eval_form(enum frx_form form, int n, const double *p, double x, do
     return *slope = NAN;
 }
 
+/* ---- torsions near a line (FRX_STRAIGHT_SINE in system.h) ---- */
+
+/* S of the angle at r[1], and dS/dr of its three beads. Exactly 1 and 0 where the angle is not nearly
+ * straight. */
+static double straightness(const double *const r[], double gradient[][3]) {
+    const double c = angle_cos(r, gradient), d2 = FRX_STRAIGHT_SINE * FRX_STRAIGHT_SINE, u = (1 - c * c) / d2;
+    const double slope = u >= 1 ? 0 : 6 * u * (1 - u) * -2 * c / d2; /* dS/dcos */
+    for (int a = 0; a < 3; a++)
+        for (int k = 0; k < 3; k++) gradient[a][k] *= slope;
+    return u >= 1 ? 1 : u * u * (3 - 2 * u);
+}
+
+/* Fade a torsion's V - level out where three of its beads are nearly on a line: scales *slope and V, and adds
+ * what follows from the derivative of the fading to the forces. Returns the faded V. */
+static double fade(const struct frx_prior *prior, const double *params, const int32_t *atoms,
+                   const double *const r[], double v, double *slope, double *forces) {
+    double gradient[2][3][3];
+    const double level = prior->form == FRX_FORM_FOURIER ? params[0] : 0;
+    const double s[2] = {straightness(r, gradient[0]), straightness(r + 1, gradient[1])};
+    for (int angle = 0; angle < 2; angle++)
+        for (int a = 0; a < 3; a++)
+            for (int k = 0; k < 3; k++)
+                forces[3 * (size_t)atoms[angle + a] + k] -=
+                    (v - level) * s[1 - angle] * gradient[angle][a][k];
+    if (s[0] == 1 && s[1] == 1) return v; /* to the bit */
+    *slope *= s[0] * s[1];
+    return level + s[0] * s[1] * (v - level);
+}
+
 /* ---- sums over terms ---- */
 
 /* The repulsion of five-bead models acts between nearly all pairs, so it gets a loop without square root. */
@@ -201,9 +230,12 @@ double frx_prior_eval(const struct frx_prior *prior, const double *positions, do
         const double *r[4] = {positions, positions, positions, positions};
         double gradient[4][3] = {{0}}, slope;
         for (int a = 0; a < prior->order; a++) r[a] = positions + 3 * (size_t)atoms[a];
+        const double *params = prior->params + (size_t)t * prior->n_param;
         const double x = eval_feature(prior->feature, r, gradient);
-        energy +=
-            eval_form(prior->form, prior->n_param, prior->params + (size_t)t * prior->n_param, x, &slope);
+        double v = eval_form(prior->form, prior->n_param, params, x, &slope);
+        if (prior->feature == FRX_FEATURE_TORSION || prior->feature == FRX_FEATURE_TORSION_SHIFTED)
+            v = fade(prior, params, atoms, r, v, &slope, forces);
+        energy += v;
         for (int a = 0; a < prior->order; a++)
             for (int k = 0; k < 3; k++) forces[3 * (size_t)atoms[a] + k] -= slope * gradient[a][k];
     }

@@ -38,8 +38,8 @@ double physics_deviation(const double *a, const double *b, size_t n) {
 
 int physics_check_engine(const struct physics_case *c) {
     static int (*const cases[])(const struct physics_case *) = {
-        physics_energy,      physics_forces, physics_invariance, physics_conservation,
-        physics_temperature, physics_repeat, physics_divergence};
+        physics_energy,       physics_forces,      physics_straight, physics_invariance,
+        physics_conservation, physics_temperature, physics_repeat,   physics_divergence};
     int failed = 0;
     for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) failed |= cases[k](c);
     if (failed) fprintf(stderr, "engine %s, precision %d\n", c->engine->name, (int)c->precision);

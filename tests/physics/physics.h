@@ -17,6 +17,7 @@ int physics_check_engine(const struct physics_case *c); /* all of the following 
 
 int physics_energy(const struct physics_case *c);     /* the network against its definition, sums of parts */
 int physics_forces(const struct physics_case *c);     /* forces = -dE/dx */
+int physics_straight(const struct physics_case *c);   /* torsions of beads on a line */
 int physics_invariance(const struct physics_case *c); /* translation, rotation, permutation */
 int physics_conservation(const struct physics_case *c); /* energy without thermostat */
 int physics_temperature(const struct physics_case *c);  /* BAOAB on harmonic oscillators */

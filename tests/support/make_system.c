@@ -229,6 +229,11 @@ void frx_test_system_make(const struct frx_test_model *model, struct frx_system 
     if (model->priors != FRX_TEST_PRIORS_HARMONIC) make_chain(&source, model->n_bead, system->structures);
     if (model->priors == FRX_TEST_PRIORS_ALL) add_all_priors(system);
     if (model->priors == FRX_TEST_PRIORS_SMOOTH) add_smooth_priors(system);
+    if (model->priors == FRX_TEST_PRIORS_TORSION) {
+        system->prior = allocate(1, sizeof *system->prior);
+        add_prior(system, "dihedrals", FRX_FEATURE_TORSION, FRX_FORM_FOURIER, 1, 5,
+                  (const double[]){0.3, 0.7, -0.2, 0.4, 0.5});
+    }
     if (model->priors == FRX_TEST_PRIORS_HARMONIC) {
         system->prior = allocate(1, sizeof *system->prior);
         struct frx_prior *prior = &system->prior[system->n_prior++];

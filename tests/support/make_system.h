@@ -16,6 +16,7 @@ enum frx_test_priors {
     FRX_TEST_PRIORS_ALL,     /* every feature that does not break translation, every form */
     FRX_TEST_PRIORS_SMOOTH,  /* continuous everywhere, so that energy can be conserved: bonds, restricted
                                 angles, dihedrals,  repulsion */
+    FRX_TEST_PRIORS_TORSION, /* one Fourier dihedral for every four beads */
     FRX_TEST_PRIORS_HARMONIC /* radius_squared with energy |r|^2/2 per bead: 3 n_bead harmonic oscillators */
 };
 

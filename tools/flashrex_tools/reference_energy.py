@@ -7,6 +7,7 @@ answer that every system file carries. Slow (about a second for 270 beads) and m
 import numpy as np
 
 PI_SINGLE = float(np.float32(np.pi))  # mlcg shifts torsions by pi in single precision
+STRAIGHT_SINE = 0.05  # torsions are faded out where an angle is straighter than this
 
 
 def evaluate(system, positions):
@@ -153,10 +154,14 @@ def _network(net, types, x, gradient):
 
 
 def _prior(term, x, gradient):
-    value, slopes = FEATURES[term.feature](*(x[a] for a in term.atoms.T))
+    atoms = [x[a] for a in term.atoms.T]
+    value, slopes = FEATURES[term.feature](*atoms)
     energy, slope = form(term.form, term.params, value)
+    slopes = [slope[:, None] * s for s in slopes]
+    if len(atoms) == 4:
+        energy, slopes = _fade(term, atoms, energy, slopes)
     for a, s in zip(term.atoms.T, slopes):
-        np.add.at(gradient, a, slope[:, None] * s)
+        np.add.at(gradient, a, s)
     return float(energy.sum())
 
 
@@ -206,6 +211,24 @@ def _torsion(a, b, c, d):
 def _torsion_shifted(a, b, c, d):
     phi, slopes = _torsion(a, b, c, d)
     return np.where(phi < 0, phi + 2 * PI_SINGLE, phi) - PI_SINGLE, slopes
+
+
+def _fade(term, atoms, energy, slopes):
+    """Torsions are faded out where three of their beads are nearly on a line (docs/formats.md)."""
+    level = term.params[:, 0] if term.form == "fourier" else np.zeros(len(energy))
+    factor, extra = np.ones(len(energy)), [np.zeros((len(energy), 3)) for _ in range(4)]
+    for first in (0, 1):
+        cos, dcos = _angle_cos(*atoms[first : first + 3])
+        u = (1 - cos**2) / STRAIGHT_SINE**2
+        near = u < 1
+        s = np.where(near, u**2 * (3 - 2 * u), 1.0)
+        ds = np.where(near, 6 * u * (1 - u) * -2 * cos / STRAIGHT_SINE**2, 0.0)
+        extra = [s[:, None] * e for e in extra]
+        for k in range(3):
+            extra[first + k] = extra[first + k] + (factor * ds)[:, None] * dcos[k]
+        factor = factor * s
+    faded = np.where(factor == 1, energy, level + factor * (energy - level))
+    return faded, [factor[:, None] * a + (energy - level)[:, None] * e for a, e in zip(slopes, extra)]
 
 
 def _radius_squared(a):
