@@ -1,5 +1,6 @@
 #include "file_info.h"
 
+#include "guard.h"
 #include "hdf5_read.h"
 #include "journal.h"
 #include "run_directory.h"
@@ -207,7 +208,7 @@ static enum frx_status describe_directory(const char *directory, struct frx_file
     return status;
 }
 
-enum frx_status frx_file_info_read(const char *path, struct frx_file_info *info) {
+enum frx_status frx_file_info_read_unguarded(const char *path, struct frx_file_info *info) {
     memset(info, 0, sizeof *info);
     struct stat status;
     const int is_directory = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
@@ -215,6 +216,19 @@ enum frx_status frx_file_info_read(const char *path, struct frx_file_info *info)
         is_directory ? describe_directory(path, info) : describe_file(path, 0, NULL, info);
     if (result != FRX_OK) frx_file_info_clear(info);
     return result;
+}
+
+static enum frx_status probe(const char *path) {
+    struct frx_file_info info;
+    const enum frx_status status = frx_file_info_read_unguarded(path, &info);
+    frx_file_info_clear(&info);
+    return status;
+}
+
+enum frx_status frx_file_info_read(const char *path, struct frx_file_info *info) {
+    memset(info, 0, sizeof *info);
+    FRX_TRY(frx_guard(path, probe));
+    return frx_file_info_read_unguarded(path, info);
 }
 
 const char *frx_file_kind_name(enum frx_file_kind kind) {

@@ -32,8 +32,10 @@ struct frx_file_info {
 /* Describe `path`: a system file, a frames file, a run directory or one of its segments. A system file is
  * described from its attributes and shapes; frx_system_read checks it. *info is overwritten and then owned by
  * the caller (frx_file_info_clear); on failure it is zeroed. Errors: FRX_ERR_IO, FRX_ERR_FORMAT (not HDF5,
- * cut short, none of ours), FRX_ERR_MEMORY. Local. */
+ * cut short, none of ours), FRX_ERR_MEMORY. Local. A child process reads the file first, because HDF5 itself
+ * can crash on it (guard.h). The second function does without: for fuzzers, which look for crashes. */
 FRX_CHECKED enum frx_status frx_file_info_read(const char *path, struct frx_file_info *info);
+FRX_CHECKED enum frx_status frx_file_info_read_unguarded(const char *path, struct frx_file_info *info);
 
 /* Name of a kind for people: "system file", "run", "frames file". Local. */
 const char *frx_file_kind_name(enum frx_file_kind kind);

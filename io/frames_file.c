@@ -1,5 +1,6 @@
 #include "frames_file.h"
 
+#include "guard.h"
 #include "hdf5_read.h"
 #include "hdf5_write.h"
 
@@ -49,11 +50,24 @@ static enum frx_status read_frames(const char *path, struct frx_frames *frames) 
     return frx_hdf5_has(file, "parts") ? read_parts(file, frames) : FRX_OK;
 }
 
-enum frx_status frx_frames_read(const char *path, struct frx_frames *frames) {
+enum frx_status frx_frames_read_unguarded(const char *path, struct frx_frames *frames) {
     memset(frames, 0, sizeof *frames);
     const enum frx_status status = read_frames(path, frames);
     if (status != FRX_OK) frx_frames_clear(frames);
     return status;
+}
+
+static enum frx_status probe(const char *path) {
+    struct frx_frames frames;
+    const enum frx_status status = frx_frames_read_unguarded(path, &frames);
+    frx_frames_clear(&frames);
+    return status;
+}
+
+enum frx_status frx_frames_read(const char *path, struct frx_frames *frames) {
+    memset(frames, 0, sizeof *frames);
+    FRX_TRY(frx_guard(path, probe));
+    return frx_frames_read_unguarded(path, frames);
 }
 
 /* ---- writing ---- */

@@ -20,8 +20,10 @@ struct frx_frames {
  * their names). Coordinates are taken as they are: frx_positions_check tells whether they make sense. *frames
  * is overwritten and then owned by the caller (frx_frames_clear); on failure it is zeroed. Errors:
  * FRX_ERR_IO, FRX_ERR_FORMAT (missing, wrong type or shape, no frames, shapes that do not match),
- * FRX_ERR_MEMORY. Local. */
+ * FRX_ERR_MEMORY. Local. A child process reads the file first, because HDF5 itself can crash on it (guard.h).
+ * The second function does without: for fuzzers, which look for crashes. */
 FRX_CHECKED enum frx_status frx_frames_read(const char *path, struct frx_frames *frames);
+FRX_CHECKED enum frx_status frx_frames_read_unguarded(const char *path, struct frx_frames *frames);
 
 /* Write a frames file with whatever *frames holds, under a temporary name that is renamed when all is
  * written. `generator` is the program and version. Errors: FRX_ERR_EXISTS if `path` exists and `overwrite` is

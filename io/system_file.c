@@ -1,5 +1,6 @@
 #include "system_file.h"
 
+#include "guard.h"
 #include "hdf5_read.h"
 #include "sha256.h"
 
@@ -289,9 +290,22 @@ static enum frx_status read_system(const char *path, struct frx_system *system) 
     return status;
 }
 
-enum frx_status frx_system_read(const char *path, struct frx_system *system) {
+enum frx_status frx_system_read_unguarded(const char *path, struct frx_system *system) {
     memset(system, 0, sizeof *system);
     const enum frx_status status = read_system(path, system);
     if (status != FRX_OK) frx_system_clear(system);
     return status;
+}
+
+static enum frx_status probe(const char *path) {
+    struct frx_system system;
+    const enum frx_status status = frx_system_read_unguarded(path, &system);
+    frx_system_clear(&system);
+    return status;
+}
+
+enum frx_status frx_system_read(const char *path, struct frx_system *system) {
+    memset(system, 0, sizeof *system);
+    FRX_TRY(frx_guard(path, probe));
+    return frx_system_read_unguarded(path, system);
 }
