@@ -57,7 +57,8 @@ static enum frx_status parse(const char *path, char *text, int *n, int64_t (**ro
     const char *line = text;
     for (int s = 0; s < n_segment; s++) {
         line = strchr(line, '\n') + 1;
-        if (sscanf(line, "%*s %" SCNd64 " %" SCNd64, &row[s][0], &row[s][1]) != 2) {
+        if (sscanf(line, "%*s %" SCNd64 " %" SCNd64, &row[s][0], &row[s][1]) != 2 || row[s][0] < 0 ||
+            row[s][1] < 0) {
             free(row);
             return damaged(path);
         }

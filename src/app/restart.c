@@ -52,6 +52,11 @@ enum frx_status frx_restart_engine(const struct frx_restart *restart, const stru
                           n_byte, n_slot * width * sizeof *slot);
     for (int r = 0; r < session->n_local && status == FRX_OK; r++) {
         memcpy(slot, (const double *)part + (size_t)(session->first_slot + r) * width, width * sizeof *slot);
+        if (!(slot[width - 1] >= 0 && slot[width - 1] < session->n_slot)) {
+            status = FRX_FAIL(FRX_ERR_FORMAT, "the checkpoint has a replica %g of %d", slot[width - 1],
+                              session->n_slot);
+            break;
+        }
         uint32_t identity = (uint32_t)slot[width - 1];
         const struct frx_state_view view = slot_view(session, slot, &identity);
         status = session->engine_class->set_state(session->engine, r, 1, &view);
