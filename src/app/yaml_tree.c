@@ -144,6 +144,8 @@ static enum frx_status next_event(const struct reader *reader, struct fy_event *
 }
 
 static enum frx_status check_keys(struct frx_yaml *mapping) {
+    if (mapping->n_child > 2 * FRX_YAML_MAX_KEY)
+        return frx_source_error(&mapping->mark, "%d keys are too many for a config", mapping->n_child / 2);
     for (int i = 0; i < mapping->n_child; i += 2) {
         const struct frx_yaml *key = &mapping->child[i];
         struct frx_yaml *value = &mapping->child[i + 1];
@@ -249,8 +251,19 @@ static void discard_output(struct fy_diag *diag, void *user, const char *text, s
     (void)diag, (void)user, (void)text, (void)n_byte;
 }
 
+/* Directives are of no use to a config, and libfyaml 0.7 never finishes a malformed one. */
+static enum frx_status refuse_directives(const struct frx_source *source) {
+    struct frx_mark mark = {source, 0, (int)source->n_skip, 1};
+    for (const char *line = source->text + source->n_skip; line; line = strchr(line, '\n')) {
+        if (*line == '\n') line++, mark.line++, mark.column = 0;
+        if (*line == '%') return frx_source_error(&mark, "directives (`%%..`) are not supported");
+    }
+    return FRX_OK;
+}
+
 enum frx_status frx_yaml_parse(const struct frx_source *source, struct frx_yaml *root) {
     memset(root, 0, sizeof *root);
+    FRX_TRY(refuse_directives(source));
     struct fy_diag_cfg diag_cfg;
     fy_diag_cfg_default(&diag_cfg);
     diag_cfg.fp = NULL;

@@ -1,8 +1,9 @@
 /* A YAML document as a tree of nodes that know where they stand, and errors that show it.
  *
  * Parsing is libfyaml's; this adds positions to collections, and refuses what a config file has no use for
- * and what surprises people: aliases, tags, several documents, keys given twice. Scalars stay text; what they
- * mean is decided by the schema (config_schema.h), so no word is ever silently a boolean or a number. */
+ * and what surprises people: aliases, tags, directives, several documents, keys given twice. Scalars stay
+ * text; what they mean is decided by the schema (config_schema.h), so no word is ever silently a boolean or a
+ * number. */
 #ifndef FRX_APP_YAML_TREE_H
 #define FRX_APP_YAML_TREE_H
 
@@ -12,6 +13,7 @@
 
 #define FRX_YAML_MAX_SIZE  (1 << 20) /* bytes of a config */
 #define FRX_YAML_MAX_DEPTH 8         /* of nesting */
+#define FRX_YAML_MAX_KEY   1000      /* of a mapping */
 
 /* A text and what to call it: a file's path, or "command line". */
 struct frx_source {
