@@ -69,7 +69,7 @@ def read_psf(path):
         counts = {key: sections[key][0] for key in ("NTHETA", "NIMPHI")}
         counts["NCRTERM"] = sections.get("NCRTERM", (0,))[0]
         charged = [i for i, a in enumerate(atoms) if float(a[6]) != 0]
-    except (KeyError, ValueError, IndexError):
+    except (KeyError, ValueError, IndexError, OverflowError):
         raise ImportFailure(f"{path}: not a complete PSF file") from None
     for key, count in counts.items():
         if count:
