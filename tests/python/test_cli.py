@@ -51,9 +51,9 @@ def test_import(tmp_path, capsys, model):
     ):
         assert text in printed, text
     with h5py.File(out) as file:
-        assert file.attrs["flashrex_format"] == "system" and file.attrs["version"] == 1
-        assert file.attrs["family"] == "mlcg" and file.attrs["source"] == "m.pt; c.pt"
-        assert [len(s) for s in file.attrs["source_sha256"].split("; ")] == [64, 64]
+        assert file.attrs["flashrex_format"] == b"system" and file.attrs["version"] == 1
+        assert file.attrs["family"] == b"mlcg" and file.attrs["source"] == b"m.pt; c.pt"
+        assert [len(s) for s in file.attrs["source_sha256"].split(b"; ")] == [64, 64]
         assert list(file["beads/residue_name"].asstr()) == ["ALA", "CYS", "ASP", "GLU", "PHE", "ALA"]
         assert file["topology/bonds"][:].tolist() == BONDS.tolist()
         assert file["known_answer/positions"].shape == (1, 6, 3)

@@ -23,19 +23,34 @@ def sha256(path):
     return digest.hexdigest()
 
 
+# With these every part of a file has a checksum: HDF5 notices damage, where it could crash on it.
+_VERSIONS = ("v110", "v110")
+
+
+def _dataset(group, name, values):
+    chunked = {"chunks": values.shape, "fletcher32": True} if values.size else {}
+    group.create_dataset(name, data=values, **chunked)
+
+
+def _fixed(texts):
+    """UTF-8 of one length: those of variable length lie in a part of the file without checksum."""
+    raw = [text.encode() for text in texts]
+    return np.array(raw, h5py.string_dtype(length=max([1, *map(len, raw)])))
+
+
+def _attribute(owner, name, text):
+    owner.attrs.create(name, text.encode(), dtype=h5py.string_dtype(length=max(1, len(text.encode()))))
+
+
 def _reals(group, name, values):
     """Stores single precision where that loses nothing."""
     values = np.asarray(values, np.float64)
     single = values.astype(np.float32)
-    group.create_dataset(name, data=single if np.array_equal(single, values) else values)
+    _dataset(group, name, single if np.array_equal(single, values) else values)
 
 
 def _integers(group, name, values, shape):
-    group.create_dataset(name, data=np.asarray(values, np.int32).reshape(shape))
-
-
-def _texts(group, name, values):
-    group.create_dataset(name, data=list(values), dtype=h5py.string_dtype())
+    _dataset(group, name, np.asarray(values, np.int32).reshape(shape))
 
 
 def _write_linear(group, linear):
@@ -45,20 +60,20 @@ def _write_linear(group, linear):
 
 
 def _write_envelope(group, envelope):
-    group.attrs["kind"] = envelope.kind
+    _attribute(group, "kind", envelope.kind)
     group.attrs["r_lo"] = float(envelope.r_lo)
     group.attrs["r_hi"] = float(envelope.r_hi)
 
 
 def _write_network(group, net):
     group.attrs["r_cut"] = float(net.r_cut)
-    group.attrs["activation"] = net.activation
+    _attribute(group, "activation", net.activation)
     group.attrs["scale"] = float(net.scale)
     group.attrs["shift"] = float(net.shift)
     _reals(group, "embedding", net.embedding)
     basis = group.create_group("basis")
-    basis.attrs["name"] = net.basis.name
-    basis.attrs["transform"] = net.basis.transform
+    _attribute(basis, "name", net.basis.name)
+    _attribute(basis, "transform", net.basis.transform)
     basis.attrs["alpha"] = float(net.basis.alpha)
     basis.attrs["r_shift"] = float(net.basis.r_shift)
     _reals(basis, "center", net.basis.center)
@@ -81,7 +96,7 @@ def write_system(path, system, known_answer, generator="flashrex-import"):
     path = Path(path)
     part = path.with_name(path.name + ".part")
     try:
-        with h5py.File(part, "w") as file:
+        with h5py.File(part, "w", libver=_VERSIONS) as file:
             _write(file, system, known_answer, generator)
         os.replace(part, path)
     except OSError as error:
@@ -91,26 +106,26 @@ def write_system(path, system, known_answer, generator="flashrex-import"):
 
 
 def _write(file, system, known_answer, generator):
-    file.attrs["flashrex_format"] = "system"
+    _attribute(file, "flashrex_format", "system")
     file.attrs["version"] = FORMAT_VERSION
-    file.attrs["generator"] = f"{generator} {__version__}"
-    file.attrs["family"] = system.family
-    file.attrs["source"] = "; ".join(Path(s).name for s in system.sources)
-    file.attrs["source_sha256"] = "; ".join(sha256(s) for s in system.sources)
+    _attribute(file, "generator", f"{generator} {__version__}")
+    _attribute(file, "family", system.family)
+    _attribute(file, "source", "; ".join(Path(s).name for s in system.sources))
+    _attribute(file, "source_sha256", "; ".join(sha256(s) for s in system.sources))
     beads, n_bead = file.create_group("beads"), len(system.beads)
     _integers(beads, "type", system.beads.type, (n_bead,))
     _reals(beads, "mass", system.beads.mass)
     _integers(beads, "residue_index", system.beads.residue_index, (n_bead,))
     for name in ("name", "residue_name", "chain"):
-        _texts(beads, name, getattr(system.beads, name))
+        _dataset(beads, name, _fixed(getattr(system.beads, name)))
     _integers(file.create_group("topology"), "bonds", system.bonds, (-1, 2))
     if system.network is not None:
         _write_network(file.create_group("network"), system.network)
     priors = file.create_group("priors")
     for term in system.priors:
         group = priors.create_group(term.name)
-        group.attrs["feature"] = term.feature
-        group.attrs["form"] = term.form
+        _attribute(group, "feature", term.feature)
+        _attribute(group, "form", term.form)
         _integers(group, "atoms", term.atoms, term.atoms.shape)
         _reals(group, "params", term.params)
     _reals(file.create_group("structures"), "positions", system.structures)
@@ -119,18 +134,24 @@ def _write(file, system, known_answer, generator):
 
 def write_frames(group, frames):
     """Layout "Frames and energies": the evaluated `frames` one after the other."""
-    group.create_dataset("positions", data=np.array([f["positions"] for f in frames]))
-    group.create_dataset("energy", data=np.array([f["energy"] for f in frames], np.float64))
-    group.create_dataset("forces", data=np.array([f["forces"] for f in frames], np.float64))
+    _dataset(group, "positions", np.array([f["positions"] for f in frames]))
+    _dataset(group, "energy", np.array([f["energy"] for f in frames], np.float64))
+    _dataset(group, "forces", np.array([f["forces"] for f in frames], np.float64))
     parts = group.create_group("parts")
     for name in frames[0]["parts"]:
-        parts.create_dataset(name, data=np.array([f["parts"][name] for f in frames], np.float64))
+        _dataset(parts, name, np.array([f["parts"][name] for f in frames], np.float64))
+
+
+def _text(owner, name):
+    """A text attribute of fixed or variable length; None if there is none."""
+    text = owner.attrs.get(name)
+    return text.decode() if isinstance(text, bytes) else text
 
 
 def read_system(path):
     """The inverse of write_system, for the other tools and the tests."""
     with h5py.File(path, "r") as file:
-        if file.attrs.get("flashrex_format") != "system" or file.attrs.get("version") != FORMAT_VERSION:
+        if _text(file, "flashrex_format") != "system" or file.attrs.get("version") != FORMAT_VERSION:
             raise ImportFailure(f"{path}: not a system file of version {FORMAT_VERSION}")
         beads = Beads(
             type=file["beads/type"][:],
@@ -141,12 +162,12 @@ def read_system(path):
             chain=list(file["beads/chain"].asstr()[:]),
         )
         priors = [
-            Term(name, g.attrs["feature"], g.attrs["form"], g["atoms"][:], g["params"][:].astype(np.float64))
+            Term(name, _text(g, "feature"), _text(g, "form"), g["atoms"][:], g["params"][:].astype(np.float64))
             for name, g in file["priors"].items()
         ]
         network = _read_network(file["network"]) if "network" in file else None
         structures = file["structures/positions"][:].astype(np.float64)
-        return System(file.attrs["family"], beads, file["topology/bonds"][:], network, priors, structures)
+        return System(_text(file, "family"), beads, file["topology/bonds"][:], network, priors, structures)
 
 
 def _read_linear(group):
@@ -155,7 +176,7 @@ def _read_linear(group):
 
 
 def _read_envelope(group):
-    return Envelope(group.attrs["kind"], float(group.attrs["r_lo"]), float(group.attrs["r_hi"]))
+    return Envelope(_text(group, "kind"), float(group.attrs["r_lo"]), float(group.attrs["r_hi"]))
 
 
 def _read_layers(group, prefix):
@@ -176,8 +197,8 @@ def _read_network(group):
         r_cut=float(group.attrs["r_cut"]),
         embedding=group["embedding"][:].astype(np.float64),
         basis=Basis(
-            basis.attrs["name"],
-            basis.attrs["transform"],
+            _text(basis, "name"),
+            _text(basis, "transform"),
             float(basis.attrs["alpha"]),
             float(basis.attrs["r_shift"]),
             basis["center"][:].astype(np.float64),
@@ -189,5 +210,5 @@ def _read_network(group):
         output=_read_layers(group, "output"),
         scale=float(group.attrs["scale"]),
         shift=float(group.attrs["shift"]),
-        activation=group.attrs["activation"],
+        activation=_text(group, "activation"),
     )
