@@ -28,6 +28,11 @@ struct frx_exchange {
     int *from, *n_attempt, *n_accept;                                 /* [n_slot], in swap */
     double *probability;                                              /* [n_slot], in swap */
 
+    int first_ladder, end_ladder; /* those with slots of this rank */
+    int64_t event;                /* the last one */
+    struct frx_exchange_seconds seconds;
+    int is_pending; /* its other ladders are not booked yet */
+
     int *origin, *old_slot_of_place;         /* [n_slot] */
     double *beta, *velocity_scale, *of_slot; /* [n_slot] */
     int n_record;
@@ -142,7 +147,10 @@ static enum frx_status start(struct frx_exchange *ex, const struct frx_exchange_
     FRX_TRY(frx_agree(ex->comm, allocate(ex)));
     FRX_TRY(place_rungs(ex, options->rung_of_slot));
     FRX_TRY(place_identities(ex));
-    for (int place = 0; place < ex->view.n_slot; place++) ex->energy[place] = NAN;
+    for (int place = 0; place < ex->view.n_slot; place++) {
+        ex->energy[place] = NAN;
+        ex->origin[place] = place;
+    }
     memcpy(ex->energy_identity, ex->identity_of_place, (size_t)ex->view.n_slot * sizeof *ex->energy_identity);
     if (ex->move == FRX_MOVE_CONFIGURATIONS)
         FRX_TRY(frx_transport_create(ex->comm, options->transport, ex->engine_class, ex->engine,
@@ -180,6 +188,8 @@ enum frx_status frx_exchange_create(const struct frx_comm *comm, const struct fr
                                           .n_slot = n_slot,
                                           .first_slot = first,
                                           .n_local = n_local};
+    ex->first_ladder = first / ladder->n_rung;
+    ex->end_ladder = (first + n_local - 1) / ladder->n_rung + 1;
     ex->n_record = RECORD_NUMBERS + (n_slot + comm->size - 1) / comm->size;
     status = start(ex, options);
     if (status == FRX_OK)
@@ -215,14 +225,14 @@ void frx_exchange_destroy(struct frx_exchange *ex) {
     free(ex);
 }
 
-/* Carry out the decisions on the books. */
-static void rearrange(struct frx_exchange *ex) {
-    const int n_rung = ex->view.n_rung;
+/* Carry out a ladder's decision on the books. */
+static void rearrange(struct frx_exchange *ex, int ladder) {
+    const int n_rung = ex->view.n_rung, first = ladder * n_rung;
     const double *beta = ex->ladder->beta;
-    memcpy(ex->old_slot_of_place, ex->slot_of_place, (size_t)ex->view.n_slot * sizeof *ex->slot_of_place);
-    for (int place = 0; place < ex->view.n_slot; place++) {
-        const int ladder = place / n_rung, rung = place % n_rung, old_rung = ex->swap[ladder].from[rung];
-        const int origin = ladder * n_rung + old_rung;
+    memcpy(ex->old_slot_of_place + first, ex->slot_of_place + first,
+           (size_t)n_rung * sizeof *ex->slot_of_place);
+    for (int rung = 0; rung < n_rung; rung++) {
+        const int place = first + rung, old_rung = ex->swap[ladder].from[rung], origin = first + old_rung;
         ex->origin[place] = origin;
         if (ex->move == FRX_MOVE_TEMPERATURES) {
             ex->slot_of_place[place] = ex->old_slot_of_place[origin];
@@ -235,27 +245,59 @@ static void rearrange(struct frx_exchange *ex) {
     }
 }
 
+/* The event in some ladders, on the books. */
+static void decide(struct frx_exchange *ex, int first_ladder, int end_ladder) {
+    const int n_rung = ex->view.n_rung;
+    for (int place = first_ladder * n_rung; place < end_ladder * n_rung; place++) {
+        ex->energy[place] = ex->of_slot[ex->slot_of_place[place]];
+        ex->energy_identity[place] = ex->identity_of_place[place];
+    }
+    for (int l = first_ladder; l < end_ladder; l++) {
+        frx_swap_decide(ex->scheme, ex->seed, l, ex->event, n_rung, ex->ladder->beta, ex->energy + l * n_rung,
+                        &ex->swap[l]);
+        rearrange(ex, l);
+    }
+}
+
+/* Book what the last attempt left. */
+static void settle(struct frx_exchange *ex) {
+    if (!ex->is_pending) return;
+    ex->is_pending = 0;
+    decide(ex, 0, ex->first_ladder);
+    decide(ex, ex->end_ladder, ex->view.n_ladder);
+    frx_statistics_update(&ex->statistics, ex->swap, ex->identity_of_place);
+}
+
 /* Carry out the decisions in the engine. */
 static enum frx_status move(struct frx_exchange *ex) {
     if (ex->move == FRX_MOVE_CONFIGURATIONS) FRX_TRY(frx_transport_move(ex->transport, ex->origin));
     return set_temperatures(ex, ex->velocity_scale);
 }
 
+/* Seconds since `before`, which becomes now. */
+static double lap(double *before) {
+    const double then = *before;
+    *before = MPI_Wtime();
+    return *before - then;
+}
+
 enum frx_status frx_exchange_attempt(struct frx_exchange *ex, enum frx_status status, int64_t event,
                                      uint32_t *flags) {
-    const int n_rung = ex->view.n_rung;
+    struct frx_exchange_seconds *seconds = &ex->seconds;
+    double before = MPI_Wtime();
+    settle(ex);
+    seconds->decide += lap(&before);
     if (status == FRX_OK) status = ex->engine_class->energies(ex->engine, ex->record + RECORD_NUMBERS);
+    seconds->engine += lap(&before);
     FRX_TRY(gather(ex, status, flags, ex->of_slot));
-    for (int place = 0; place < ex->view.n_slot; place++) {
-        ex->energy[place] = ex->of_slot[ex->slot_of_place[place]];
-        ex->energy_identity[place] = ex->identity_of_place[place];
-    }
-    for (int l = 0; l < ex->view.n_ladder; l++)
-        frx_swap_decide(ex->scheme, ex->seed, l, event, n_rung, ex->ladder->beta, ex->energy + l * n_rung,
-                        &ex->swap[l]);
-    rearrange(ex);
-    frx_statistics_update(&ex->statistics, ex->swap, ex->identity_of_place);
-    return frx_agree(ex->comm, move(ex));
+    seconds->gather += lap(&before);
+    ex->event = event;
+    ex->is_pending = 1;
+    decide(ex, ex->first_ladder, ex->end_ladder);
+    seconds->decide += lap(&before);
+    status = frx_agree(ex->comm, move(ex));
+    seconds->move += lap(&before);
+    return status;
 }
 
 enum frx_status frx_exchange_follow_ladder(struct frx_exchange *ex) {
@@ -265,10 +307,16 @@ enum frx_status frx_exchange_follow_ladder(struct frx_exchange *ex) {
     return frx_agree(ex->comm, set_temperatures(ex, ex->velocity_scale));
 }
 
-const struct frx_exchange_view *frx_exchange_look(const struct frx_exchange *ex) {
+const struct frx_exchange_view *frx_exchange_look(struct frx_exchange *ex) {
+    settle(ex);
     return &ex->view;
 }
 
+struct frx_exchange_seconds frx_exchange_seconds(const struct frx_exchange *ex) {
+    return ex->seconds;
+}
+
 struct frx_statistics *frx_exchange_statistics(struct frx_exchange *ex) {
+    settle(ex);
     return &ex->statistics;
 }

@@ -35,6 +35,14 @@ struct frx_exchange_options {
     const struct frx_transport_class *transport; /* e.g. &frx_transport_mpi */
 };
 
+/* Wall time of this rank in attempts so far, seconds. */
+struct frx_exchange_seconds {
+    double engine; /* waiting for the engine: its steps */
+    double gather; /* waiting for other ranks, and telling them */
+    double decide; /* the decisions that this rank needs at once */
+    double move;   /* configurations and temperatures */
+};
+
 /* Where everything is, valid until the next attempt; the same on all ranks. A slot's ladder is
  * slot / n_rung. */
 struct frx_exchange_view {
@@ -66,21 +74,26 @@ FRX_CHECKED enum frx_status frx_exchange_create(const struct frx_comm *comm, con
                                                 struct frx_exchange **exchange);
 void frx_exchange_destroy(struct frx_exchange *exchange); /* Collective; NULL is fine */
 
-/* Exchange event number `event`, counted from 0 over the whole run. `status` is how this rank's work since
- * the last event went and rides in the gather: if it, or the engine's energies, failed anywhere, nothing
- * moves and every rank returns the lowest failing rank's code and message. `flags` (may be NULL) is or-ed
- * over all ranks in the same message: e.g. "a signal asked me to stop". Errors: agreed on by all ranks.
- * Collective. */
+/* Exchange event number `event`, counted from 0 over the whole run. Decided at once is what this rank's slots
+ * need; what other ranks' ladders do is booked when somebody looks (below), or at the next event: so a GPU
+ * can go on before a rank has thought about thousands of replicas that it does not have. `status` is how this
+ * rank's work since the last event went and rides in the gather: if it, or the engine's energies, failed
+ * anywhere, nothing moves and every rank returns the lowest failing rank's code and message. `flags` (may be
+ * NULL) is or-ed over all ranks in the same message: e.g. "a signal asked me to stop". Errors: agreed on by
+ * all ranks. Collective. */
 FRX_CHECKED enum frx_status frx_exchange_attempt(struct frx_exchange *exchange, enum frx_status status,
                                                  int64_t event, uint32_t *flags);
 
-/* The ladder that the exchange was made with has other betas now, the same on all ranks: give every slot its
- * rung's new temperature, velocities *= sqrt(T_new/T_old). Errors: those of the engine, agreed on by all
- * ranks. Collective. */
+/* The ladder that the exchange was made with has other betas now, the same on all ranks, given to it after
+ * the statistics of the last event were looked at: give every slot its rung's new temperature, velocities *=
+ * sqrt(T_new/T_old). Errors: those of the engine, agreed on by all ranks. Collective. */
 FRX_CHECKED enum frx_status frx_exchange_follow_ladder(struct frx_exchange *exchange);
 
 /* Where everything is. Owned by the exchange. Local. */
-const struct frx_exchange_view *frx_exchange_look(const struct frx_exchange *exchange);
+const struct frx_exchange_view *frx_exchange_look(struct frx_exchange *exchange);
+
+/* Where this rank's time went so far. Local. */
+struct frx_exchange_seconds frx_exchange_seconds(const struct frx_exchange *exchange);
 
 /* The sums so far, to read, to write to a checkpoint and to restore from one. Owned by the exchange. Local.
  */

@@ -82,7 +82,8 @@ FRX_CHECKED enum frx_status frx_transport_create(const struct frx_comm *comm,
 void frx_transport_destroy(struct frx_transport *transport); /* Collective; NULL is fine */
 
 /* Slot g gets the configuration (with forces, energy and identity) that was in slot from[g], for all global
- * slots; from [n_slot] is a permutation, the same on all ranks. Errors: those of pack, unpack and carry, on
+ * slots; from [n_slot] is a permutation, the same on all ranks; what it says of passages between other ranks
+ * does not matter. Errors: those of pack, unpack and carry, on
  * the rank where they happen only: the caller ends the phase with frx_agree. A failing rank still sends and
  * receives, so that nobody waits for it. Collective. */
 FRX_CHECKED enum frx_status frx_transport_move(struct frx_transport *transport, const int *from);

@@ -42,7 +42,7 @@ enum frx_status replicas_start(const struct replicas_plan *plan, struct replicas
     FRX_TRY(frx_comm_create(plan->parent, &run->comm));
 
     make_system(plan, &run->system);
-    double kelvin[64];
+    double kelvin[REPLICAS_MAX_RUNG];
     for (int k = 0; k < plan->n_rung; k++) kelvin[k] = REPLICAS_T_MIN * pow(REPLICAS_RATIO, k);
     FRX_TRY(frx_ladder_create_kelvin(plan->n_ladder, plan->n_rung, kelvin, &run->ladder));
 

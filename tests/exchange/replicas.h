@@ -6,7 +6,12 @@
 #include "exchange.h"
 
 /* 10 beads. Harmonic: d = 30, U = |r|^2/2; omega dt = friction dt = 0.1. */
-enum { REPLICAS_N_BEAD = 10, REPLICAS_N_DOF = 3 * REPLICAS_N_BEAD, REPLICAS_STEPS_PER_EVENT = 4 };
+enum {
+    REPLICAS_N_BEAD = 10,
+    REPLICAS_N_DOF = 3 * REPLICAS_N_BEAD,
+    REPLICAS_STEPS_PER_EVENT = 4,
+    REPLICAS_MAX_RUNG = 64
+};
 #define REPLICAS_T_MIN 300.0 /* K */
 #define REPLICAS_RATIO 1.18  /* of neighbouring temperatures: acceptance 0.65324 */
 
