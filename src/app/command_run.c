@@ -138,6 +138,7 @@ static enum frx_status run_and_report(struct frx_run *run, double seconds_before
     frx_interrupt_watch();
     frx_progress_start(session, mode, seconds_before, &progress);
     run->progress = &progress;
+    frx_clock_start(&run->clock);
     enum frx_status status = make_steps(run, mode);
     if (status == FRX_ERR_DIVERGED) advise("try a smaller dt, or other starting structures");
     const double seconds = frx_progress_seconds(&progress);
@@ -146,7 +147,9 @@ static enum frx_status run_and_report(struct frx_run *run, double seconds_before
     /* What was saved stays readable, however the run ended; its own failure is the one to report. */
     char message[FRX_MESSAGE_SIZE];
     snprintf(message, sizeof message, "%s", frx_error_message());
-    const enum frx_status saved = close_trajectory(run);
+    const enum frx_status timed = frx_clock_stop(&run->clock, session->comm);
+    enum frx_status saved = close_trajectory(run);
+    if (saved == FRX_OK) saved = timed;
     if (status == FRX_OK)
         status = saved;
     else
@@ -156,6 +159,7 @@ static enum frx_status run_and_report(struct frx_run *run, double seconds_before
                                         .statistics =
                                             run->exchange ? frx_exchange_statistics(run->exchange) : NULL,
                                         .tally = run->tally,
+                                        .clock = &run->clock,
                                         .n_step = run->step,
                                         .n_frame = count_frames(run),
                                         .seconds = seconds,

@@ -18,6 +18,7 @@ struct loop {
     struct frx_meeting meeting;
     uint32_t flags; /* what ranks told each other at the last meeting */
     int64_t step;   /* made by this rank; run->step: by all of them */
+    int64_t shown_step;
     /* the frame being taken */
     int frame_pending; /* the same on all ranks */
     enum frx_status frame_status;
@@ -30,6 +31,8 @@ struct loop {
     int *count, *first; /* [ranks] slots of each */
     uint32_t *identity; /* [n_local] */
     /* the exchange being recorded */
+    int exchange_pending, commit_pending; /* the same on all ranks */
+    int64_t exchange_step;
     int *from;           /* [n_ladder][n_rung] */
     double *probability; /* [n_ladder][n_rung-1] */
     int *n_attempt, *n_accept;
@@ -76,7 +79,10 @@ static enum frx_status collect_frame(struct loop *loop) {
 
 /* ---- exchange and housekeeping ---- */
 
-static enum frx_status record_exchange(struct loop *loop, int64_t event) {
+/* Count and append the last exchange, if that has not been done. */
+static enum frx_status record_exchange(struct loop *loop) {
+    if (!loop->exchange_pending) return FRX_OK;
+    loop->exchange_pending = 0;
     const struct frx_exchange_view *view = frx_exchange_look(loop->run->exchange);
     const int n_rung = view->n_rung, n_pair = n_rung - 1;
     for (int p = 0; p < loop->n_place && !loop->run->adapting; p++)
@@ -89,8 +95,9 @@ static enum frx_status record_exchange(struct loop *loop, int64_t event) {
         memcpy(loop->n_attempt + l * n_pair, swap->n_attempt, (size_t)n_pair * sizeof *loop->n_attempt);
         memcpy(loop->n_accept + l * n_pair, swap->n_accept, (size_t)n_pair * sizeof *loop->n_accept);
     }
-    const struct frx_exchange_record record = {.event = event,
-                                               .step = loop->step,
+    const int64_t interval = loop->run->session->config.exchange_interval;
+    const struct frx_exchange_record record = {.event = loop->exchange_step / interval - 1,
+                                               .step = loop->exchange_step,
                                                .adapting = loop->run->adapting,
                                                .beta = loop->run->session->ladder.beta,
                                                .energy = view->energy,
@@ -102,13 +109,55 @@ static enum frx_status record_exchange(struct loop *loop, int64_t event) {
     return frx_trajectory_append_exchange(loop->run->trajectory, &record);
 }
 
+/* Everything that is to be written, while a GPU makes the steps that have been queued. Collective. */
+static enum frx_status write_pending(struct loop *loop) {
+    frx_clock_switch(&loop->run->clock, FRX_ACTIVITY_OUTPUT);
+    FRX_TRY(collect_frame(loop));
+    FRX_TRY(record_exchange(loop));
+    if (!loop->commit_pending) return FRX_OK;
+    loop->commit_pending = 0;
+    return loop->run->trajectory ? frx_trajectory_commit(loop->run->trajectory) : FRX_OK;
+}
+
+/* Exchange. The time that it waited for the engine is that of the steps. Collective. */
+static enum frx_status exchange(struct loop *loop, enum frx_status status) {
+    struct frx_run *run = loop->run;
+    frx_clock_switch(&run->clock, FRX_ACTIVITY_EXCHANGE);
+    const struct frx_exchange_seconds before = frx_exchange_seconds(run->exchange);
+    const int64_t event = loop->step / run->session->config.exchange_interval - 1;
+    loop->flags = frx_meeting_flags(&loop->meeting, run->session->comm, loop->step);
+    FRX_TRY(frx_exchange_attempt(run->exchange, status, event, &loop->flags));
+    loop->exchange_pending = 1;
+    loop->exchange_step = loop->step;
+    if (run->adapting) { /* with the temperatures that it was made at */
+        FRX_TRY(record_exchange(loop));
+        FRX_TRY(frx_adaptation_event(run->session, run->exchange, event + 1));
+    }
+    const struct frx_exchange_seconds after = frx_exchange_seconds(run->exchange);
+    frx_clock_switch(&run->clock, FRX_ACTIVITY_OTHER);
+    frx_clock_move(&run->clock, FRX_ACTIVITY_EXCHANGE, FRX_ACTIVITY_STEPS, after.engine - before.engine);
+    frx_clock_move(&run->clock, FRX_ACTIVITY_EXCHANGE, FRX_ACTIVITY_WAIT, after.gather - before.gather);
+    return FRX_OK;
+}
+
+static void show_progress(struct loop *loop) {
+    struct frx_run *run = loop->run;
+    if (!run->progress || run->step == loop->shown_step) return;
+    loop->shown_step = run->step;
+    frx_progress_update(run->progress, run->step,
+                        run->exchange ? frx_exchange_statistics(run->exchange) : NULL);
+}
+
 /* Where there is no exchange. The engine is waited for, so that a meeting is about what has been computed. */
 static enum frx_status meet(struct loop *loop, enum frx_status status) {
     const struct frx_comm *comm = loop->run->session->comm;
+    frx_clock_switch(&loop->run->clock, FRX_ACTIVITY_STEPS);
     if (status == FRX_OK) status = loop->engine_class->energies(loop->engine, loop->energy);
+    frx_clock_switch(&loop->run->clock, FRX_ACTIVITY_WAIT);
     FRX_TRY(frx_agree(comm, status));
     loop->flags = frx_meeting_flags(&loop->meeting, comm, loop->step);
     FRX_MPI(MPI_Allreduce(MPI_IN_PLACE, &loop->flags, 1, MPI_UINT32_T, MPI_BOR, comm->mpi));
+    frx_clock_switch(&loop->run->clock, FRX_ACTIVITY_OTHER);
     return FRX_OK;
 }
 
@@ -126,7 +175,7 @@ static enum frx_status count_energies(struct loop *loop) {
 static enum frx_status save(struct loop *loop) {
     struct frx_run *run = loop->run;
     if (!run->trajectory) return FRX_OK;
-    FRX_TRY(collect_frame(loop));
+    FRX_TRY(write_pending(loop));
     if (run->exchange)
         FRX_TRY(frx_mixing_save(run->session, frx_exchange_statistics(run->exchange), run->trajectory));
     FRX_TRY(frx_trajectory_commit(run->trajectory));
@@ -167,11 +216,7 @@ static enum frx_status handle_events(struct loop *loop, enum frx_status *own) {
     if (!exchanges && !tidies && !is_last && loop->step != loop->meeting.next)
         return FRX_OK; /* only a frame */
     if (exchanges) {
-        const int64_t event = loop->step / config->exchange_interval - 1;
-        loop->flags = frx_meeting_flags(&loop->meeting, run->session->comm, loop->step);
-        FRX_TRY(frx_exchange_attempt(run->exchange, *own, event, &loop->flags));
-        FRX_TRY(record_exchange(loop, event));
-        if (run->adapting) FRX_TRY(frx_adaptation_event(run->session, run->exchange, event + 1));
+        FRX_TRY(exchange(loop, *own));
     } else {
         FRX_TRY(meet(loop, *own));
         if (tidies && !run->exchange) FRX_TRY(count_energies(loop));
@@ -179,7 +224,7 @@ static enum frx_status handle_events(struct loop *loop, enum frx_status *own) {
     frx_meeting_held(&loop->meeting, loop->step, loop->flags);
     run->step = loop->step;
     if (tidies) *own = loop->engine_class->recentre(loop->engine);
-    if ((loop->flags & FRX_FLAG_COMMIT) && run->trajectory) FRX_TRY(frx_trajectory_commit(run->trajectory));
+    loop->commit_pending |= (loop->flags & FRX_FLAG_COMMIT) != 0;
     const uint32_t stops = loop->flags & (FRX_FLAG_SIGNAL | FRX_FLAG_TIME);
     if (is_last || !(stops || loop->flags & FRX_FLAG_CHECKPOINT)) return FRX_OK;
     FRX_TRY(frx_agree(run->session->comm, *own));
@@ -197,17 +242,18 @@ static enum frx_status make_steps(struct loop *loop) {
         next = smaller(next, loop->meeting.next);
         if (run->exchange) next = smaller(next, next_multiple(loop->step, config->exchange_interval));
         if (run->trajectory) next = smaller(next, next_multiple(loop->step, config->save_interval));
+        frx_clock_switch(&run->clock, FRX_ACTIVITY_STEPS);
         if (own == FRX_OK)
             own = loop->engine_class->propagate(loop->engine, loop->step, (int)(next - loop->step));
-        FRX_TRY(collect_frame(loop));
+        FRX_TRY(write_pending(loop));
+        frx_clock_switch(&run->clock, FRX_ACTIVITY_OTHER);
+        show_progress(loop);
         loop->step = next;
         FRX_TRY(handle_events(loop, &own));
-        if (run->progress)
-            frx_progress_update(run->progress, run->step,
-                                run->exchange ? frx_exchange_statistics(run->exchange) : NULL);
     }
     FRX_TRY(frx_agree(run->session->comm, own));
-    FRX_TRY(collect_frame(loop));
+    FRX_TRY(write_pending(loop));
+    show_progress(loop);
     FRX_TRY(save(loop));
     /* energies of the last step, off the clock: a longer run does not count them */
     if (!run->exchange && !is_due(loop->step, FRX_HOUSEKEEPING)) {
@@ -227,7 +273,8 @@ static enum frx_status loop_create(struct frx_run *run, struct loop *loop) {
                           .n_place = session->n_slot,
                           .n_local = session->n_local,
                           .first_slot = session->first_slot,
-                          .step = run->step};
+                          .step = run->step,
+                          .shown_step = run->step};
     frx_meeting_start(&loop->meeting, run->step, session->config.checkpoint_interval, run->stop_time);
     loop->place = malloc(n_local * sizeof *loop->place);
     loop->positions = malloc(n_local * (size_t)session->system.n_bead * 3 * sizeof *loop->positions);

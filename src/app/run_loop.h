@@ -7,8 +7,8 @@
  *   2. s a multiple of exchange_interval:  energies are gathered, replicas exchange (exchange.h);
  *   3. s a multiple of FRX_HOUSEKEEPING:   replicas are recentred.
  * At 2, at 3 and a few times per second (meeting.h) ranks agree on errors and signals. So what is saved and
- * shown, and how often, has no influence on the trajectory, bit by bit. A frame is collected from the engine
- * after the next block has been queued, so that a GPU does not wait for the disk.
+ * shown, and how often, has no influence on the trajectory, bit by bit. Frames and exchanges are collected
+ * and written after the next block has been queued, so that a GPU does not wait for the disk.
  *
  * Checkpoints are written where ranks meet: when checkpoint_interval is over, at the first and the last
  * step, and when a signal (interrupt.h) or the time stops the run, which is the same on all ranks. What
@@ -18,6 +18,7 @@
 #ifndef FRX_APP_RUN_LOOP_H
 #define FRX_APP_RUN_LOOP_H
 
+#include "clock.h"
 #include "exchange.h"
 #include "progress.h"
 #include "restart.h"
@@ -33,8 +34,9 @@ struct frx_run {
     struct frx_trajectory *trajectory; /* NULL: nothing is saved (timed trial) */
     struct frx_progress *progress;     /* NULL: nothing is shown */
     struct frx_tally *tally;
-    int64_t step;     /* made so far */
-    int64_t end_step; /* where to stop */
+    struct frx_clock clock; /* started by the caller */
+    int64_t step;           /* made so far */
+    int64_t end_step;       /* where to stop */
     int adapting;     /* the ladder is being adapted: what is saved is marked, and energies do not count */
     double stop_time; /* MPI_Wtime when to stop; 0: never. Rank 0's counts */
     const char *stop_reason; /* whose wish that is */

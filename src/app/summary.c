@@ -100,6 +100,16 @@ static void print_mixing(const struct content *content, FILE *out) {
     if (content->is_stuck) fprintf(out, "warning: %s\n", content->advice);
 }
 
+/* Of this job's time. */
+static void print_shares(const struct frx_summary *summary, FILE *out) {
+    const struct frx_clock *clock = summary->clock;
+    const double wait = 100 * frx_clock_share(clock, FRX_ACTIVITY_WAIT);
+    fprintf(out, "time: steps %.1f %%, exchange %.1f %%", 100 * frx_clock_share(clock, FRX_ACTIVITY_STEPS),
+            100 * frx_clock_share(clock, FRX_ACTIVITY_EXCHANGE) + wait);
+    if (summary->session->comm->size > 1) fprintf(out, " (waiting for other ranks %.1f %%)", wait);
+    fprintf(out, ", output %.1f %%\n", 100 * frx_clock_share(clock, FRX_ACTIVITY_OUTPUT));
+}
+
 void frx_summary_print(const struct frx_summary *summary, FILE *out) {
     struct content content;
     if (make_content(summary, &content) != FRX_OK) { /* out of memory at the very end: the data are safe */
@@ -119,6 +129,7 @@ void frx_summary_print(const struct frx_summary *summary, FILE *out) {
             frx_figure(frx_session_ns(summary->session, summary->n_step), time),
             frx_duration(summary->seconds, wall), frx_figure(rate * summary->session->n_slot, all),
             frx_figure(rate, each));
+    print_shares(summary, out);
     fprintf(out, "%s frames in %s\n", frx_number(summary->n_frame, frames), summary->session->config.output);
     clear_content(&content);
 }
@@ -161,6 +172,17 @@ static void write_exchange(const struct frx_summary *summary, const struct conte
     frx_json_close(json);
 }
 
+static void write_shares(const struct frx_clock *clock, struct frx_json *json) {
+    const double wait = frx_clock_share(clock, FRX_ACTIVITY_WAIT);
+    frx_json_object(json, "time_share");
+    frx_json_real(json, "steps", frx_clock_share(clock, FRX_ACTIVITY_STEPS));
+    frx_json_real(json, "exchange", frx_clock_share(clock, FRX_ACTIVITY_EXCHANGE) + wait);
+    frx_json_real(json, "exchange_waiting", wait);
+    frx_json_real(json, "output", frx_clock_share(clock, FRX_ACTIVITY_OUTPUT));
+    frx_json_real(json, "other", frx_clock_share(clock, FRX_ACTIVITY_OTHER));
+    frx_json_close(json);
+}
+
 static void write_json(const struct frx_summary *summary, const struct content *content, FILE *out) {
     const struct frx_session *session = summary->session;
     const int n_rung = session->ladder.n_rung;
@@ -177,6 +199,9 @@ static void write_json(const struct frx_summary *summary, const struct content *
     frx_json_text(&json, "engine", session->engine_class->name);
     frx_json_text(&json, "precision", frx_precision_name(session->engine_options.precision));
     frx_json_integer(&json, "ranks", session->comm->size);
+    frx_json_text(&json, "gpus",
+                  session->engine_class->memory == FRX_MEMORY_DEVICE ? session->devices.text : "");
+    frx_json_text(&json, "transport", session->transport->name);
     frx_json_integer(&json, "threads_per_rank", session->engine_options.n_thread);
     frx_json_integer(&json, "replicas", session->n_slot);
     frx_json_integer(&json, "ladders", session->ladder.n_ladder);
@@ -186,6 +211,7 @@ static void write_json(const struct frx_summary *summary, const struct content *
     frx_json_real(&json, "wall_seconds", summary->seconds);
     frx_json_real(&json, "ns_per_day", ns_per_day(summary) * session->n_slot);
     frx_json_real(&json, "ns_per_day_per_replica", ns_per_day(summary));
+    write_shares(summary->clock, &json);
     if (summary->statistics) write_exchange(summary, content, &json);
     frx_json_array(&json, "rungs");
     for (int k = 0; k < n_rung; k++) {

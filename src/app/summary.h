@@ -2,6 +2,7 @@
 #ifndef FRX_APP_SUMMARY_H
 #define FRX_APP_SUMMARY_H
 
+#include "clock.h"
 #include "session.h"
 #include "statistics.h"
 #include "tally.h"
@@ -10,10 +11,11 @@ struct frx_summary {
     const struct frx_session *session;
     const struct frx_statistics *statistics; /* NULL: no exchange */
     const struct frx_tally *tally;
-    int64_t n_step;         /* made */
-    int64_t n_frame;        /* saved */
-    double seconds;         /* wall time of the steps */
-    enum frx_status status; /* how the run ended */
+    const struct frx_clock *clock; /* of this job */
+    int64_t n_step;                /* made */
+    int64_t n_frame;               /* saved */
+    double seconds;                /* wall time of the steps */
+    enum frx_status status;        /* how the run ended */
 };
 
 /* Print the table, one row per rung: temperature, energies, acceptance, mixing. Local. */

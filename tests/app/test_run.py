@@ -65,6 +65,11 @@ def test_frames_exchanges_and_summary(chain, flashrex, tmp_path):
     assert summary["status"] == "finished" and summary["steps"] == 600 and summary["frames"] == 12
     assert [r["temperature"] for r in summary["rungs"]] == [280, 310, 340, 380, 420]
     assert summary["exchange"]["events"] == 30
+    share = summary["time_share"]
+    assert all(0 <= share[name] <= 1 for name in share) and min(share["steps"], share["exchange"], share["output"]) > 0
+    assert abs(share["steps"] + share["exchange"] + share["output"] + share["other"] - 1) < 1e-9
+    assert 0 <= share["exchange_waiting"] <= share["exchange"]
+    assert re.search(r"^time: steps [0-9.]+ %, exchange [0-9.]+ %, output [0-9.]+ %$", result.out, re.MULTILINE)
     energy = data["exchanges/energy"].reshape(-1, 5)
     np.testing.assert_allclose([r["energy_mean"] for r in summary["rungs"]], energy.mean(0), rtol=1e-12)
     np.testing.assert_allclose([r["energy_sd"] for r in summary["rungs"]], energy.std(0, ddof=1), rtol=1e-9)

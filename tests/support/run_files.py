@@ -38,11 +38,8 @@ def rows(folder):
 def summary(folder):
     """What the summary says, without what depends on machine and time."""
     text = json.loads((folder / "summary.json").read_text())
-    return {
-        k: v
-        for k, v in text.items()
-        if k not in ("ranks", "wall_seconds", "ns_per_day", "ns_per_day_per_replica")
-    }
+    machine = {"ranks", "gpus", "transport", "wall_seconds", "ns_per_day", "ns_per_day_per_replica", "time_share"}
+    return {k: v for k, v in text.items() if k not in machine}
 
 
 def state(folder):
