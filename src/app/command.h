@@ -42,7 +42,7 @@ struct frx_command {
 };
 
 extern const struct frx_command frx_command_run, frx_command_check, frx_command_info, frx_command_energy,
-    frx_command_bench;
+    frx_command_bench, frx_command_ladder;
 
 /* Sort argv [argc] (what follows the command's name; reordered: options first) into *invocation, which refers
  * to it afterwards. Errors: FRX_ERR_ARGUMENT naming the argument, with what is probably meant. Local. */

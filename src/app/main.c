@@ -11,8 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct frx_command *const commands[] = {&frx_command_run, &frx_command_check, &frx_command_info,
-                                                     &frx_command_energy, &frx_command_bench};
+static const struct frx_command *const commands[] = {&frx_command_run,   &frx_command_check,
+                                                     &frx_command_info,  &frx_command_energy,
+                                                     &frx_command_bench, &frx_command_ladder};
 #define N_COMMAND ((int)(sizeof commands / sizeof *commands))
 
 static void print_help(FILE *out) {

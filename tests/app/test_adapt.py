@@ -158,3 +158,11 @@ def test_views_of_an_adapted_run_in_mdanalysis(chain, flashrex, tmp_path):
     )
     result = subprocess.run([python, "-W", "ignore", "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+def test_the_example(flashrex, tmp_path):
+    config = Path(__file__).parents[2] / "configs" / "demo-adapt.yaml"
+    out = flashrex("run", config, "adapt_ladder=5", "n_timesteps=8000", f"output={tmp_path}/demo").ok().out
+    assert "adapt     the ladder during the first 6,200 steps" in out
+    assert len(read_run(tmp_path / "demo").time) == 4
+    assert "temperatures: [300, " in flashrex("ladder", config, "--rounds", 4).ok().out
