@@ -9,7 +9,7 @@ all: setup  ## build the program and the tests (with CUDA where there is nvcc)
 
 demo: all  ## watch the demo protein fold and unfold (two minutes)
 	@build/$(PRESET)/flashrex run configs/demo.yaml --overwrite
-	@.venv/bin/flashrex-demo-plot demo-run -o demo-run/demo.png
+	@.venv/bin/flashrex-report demo-run --reference demo-run/system.pdb --folded-rmsd 2
 
 test: SETUP = test
 test: all  ## run all tests; TESTS='-L unit' or TESTS='-R name' chooses some (options of ctest)

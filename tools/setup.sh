@@ -89,8 +89,8 @@ stamp=.venv/.installed
 if [ "$(cat $stamp 2>/dev/null)" != "$PWD" ] || [ tools/pyproject.toml -nt $stamp ] || [ tools/setup.sh -nt $stamp ]; then
     find_python || { echo "setup: no Python 3.9 or newer that can make environments"; exit 1; }
     quietly "Python tools into .venv" "$python" -m venv --clear .venv
-    quietly "Python tools into .venv: numpy, h5py, MDAnalysis, matplotlib, .." .venv/bin/python -m pip install \
-        --disable-pip-version-check -e 'tools[test,trajectories,plots]'
+    quietly "Python tools into .venv: numpy, h5py, MDAnalysis, matplotlib, pymbar, .." .venv/bin/python -m pip install \
+        --disable-pip-version-check -e 'tools[test,trajectories,report]'
     echo "$PWD" >$stamp
 fi
 [ "$mode" = build ] || touch .venv/.asked

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
-from flashrex_tools.demo_picture import NATIVE_RMSD, draw, rmsd, round_trips
+from flashrex_tools.exchange_statistics import exchange_statistics
+from flashrex_tools.native import read_native
 from flashrex_tools.reference_energy import evaluate
 from flashrex_tools.run_directory import read_run
 from flashrex_tools.system_file import read_system
@@ -18,6 +19,7 @@ from flashrex_tools.system_file import read_system
 CONFIG = ROOT / "configs/demo.yaml"
 SYSTEM = ROOT / "configs/demo.h5"
 NATIVE, EXTENDED = 0, 1  # starting structures
+NATIVE_RMSD = 2.0  # Angstrom: closer than this to the native structure counts as folded
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,8 @@ def sample(flashrex, folder, system=SYSTEM, start=EXTENDED):
 
 def folded_fractions(run):
     """Per temperature, in the second half of a run."""
-    deviation = rmsd(run.positions[len(run.positions) // 2 :], run.first_structure)
+    native = read_native(run.directory / "system.pdb", run.beads)
+    deviation = native.rmsd(run.positions[len(run.positions) // 2 :])
     return np.mean(deviation < NATIVE_RMSD, axis=0)
 
 
@@ -103,11 +106,20 @@ def test_without_the_network_the_hairpin_does_not_stay_folded(flashrex, tmp_path
 
 def test_replicas_make_round_trips(run):
     """About 30 between them in 0.6 ns."""
-    n_rung = len(run.temperatures)
-    assert sum(len(round_trips(np.argmax(run.replica == r, axis=1), n_rung)) for r in range(n_rung)) > 10
+    assert exchange_statistics(run).round_trips.sum() > 10
 
 
-def test_picture(run, tmp_path):
-    pytest.importorskip("matplotlib")
-    draw(run).savefig(tmp_path / "demo.png")
-    assert (tmp_path / "demo.png").stat().st_size > 20_000
+def test_report_agrees_with_the_summary(run, tmp_path):
+    """What flashrex-report computes from the stored exchanges is what the program counted."""
+    pytest.importorskip("pymbar")
+    from flashrex_tools.report import analyse, page_of
+
+    analysis = analyse(run, run.directory / "system.pdb", NATIVE_RMSD)
+    rungs, exchange = run.summary["rungs"], run.summary["exchange"]
+    assert [rung["acceptance_to_next"] for rung in rungs[:-1]] == pytest.approx(analysis.exchange.acceptance)
+    assert [rung["up_fraction"] for rung in rungs] == pytest.approx(analysis.exchange.from_cold)
+    assert [rung["visitors"] for rung in rungs] == list(analysis.exchange.visitors)
+    assert exchange["round_trips"] == analysis.exchange.round_trips.sum()
+    assert exchange["barrier"] == pytest.approx(analysis.exchange.barrier)
+    page = page_of(analysis)
+    assert len(page.pictures) == 12 and "finished" in page.html()

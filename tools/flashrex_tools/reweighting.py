@@ -1,0 +1,167 @@
+"""From correlated samples at several temperatures to averages with errors at any temperature between them.
+
+Equilibration and statistical inefficiency: Chodera, J. Chem. Theory Comput. 2016, 12, 1799, through
+pymbar.timeseries. Replicas carry their memory from rung to rung, so the series of one rung looks less correlated
+than it is; therefore the inefficiency is taken along replicas, too (Chodera et al., J. Chem. Theory Comput. 2007,
+3, 26). MBAR: Shirts and Chodera, J. Chem. Phys. 2008, 129, 124105."""
+
+import logging
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from .exchange_statistics import places_of_replicas
+
+BOLTZMANN = 0.0019872  # kcal/mol/K, as in src/core/units.h
+MOST_SAMPLES = 40_000  # that MBAR is solved with; more are thinned out evenly
+FEWEST_ROWS = 20  # a series shorter than this says nothing
+MOST_ORIGINS, MOST_POINTS = 40, 8000  # of the search for the end of equilibration
+
+
+def _pymbar():
+    """pymbar, without the advice that it prints on import."""
+    logging.getLogger("pymbar").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pymbar
+        import pymbar.timeseries
+    return pymbar
+
+
+def equilibration(series):
+    """Index at which a series [n] is equilibrated: the start that leaves most independent samples."""
+    if len(series) < FEWEST_ROWS or np.ptp(series) == 0:
+        return 0
+    stride = -(-len(series) // MOST_POINTS)
+    thin = series[::stride]
+    origin, _, _ = _pymbar().timeseries.detect_equilibration(
+        thin, fast=True, nskip=max(1, len(thin) // MOST_ORIGINS)
+    )
+    return int(origin) * stride
+
+
+def inefficiency(columns):
+    """Statistical inefficiency g >= 1 of series [n][n_series] with one common mean: samples per independent
+    one; 1 + 2 tau / spacing."""
+    if len(columns) < 4 or np.ptp(columns) == 0:
+        return 1.0
+    return float(_pymbar().timeseries.statistical_inefficiency_multiple(list(columns.T), fast=True))
+
+
+@dataclass
+class Sampling:
+    """What counts of the samples of each place. Everything [n_place], in rows."""
+
+    start: np.ndarray  # equilibrated from here
+    g_rung: np.ndarray  # inefficiency of the series at this temperature
+    g_replica: float  # along the replicas, of the deviation from the mean of their rung
+
+    n_row: int
+
+    @property
+    def g(self):
+        return np.maximum(self.g_rung, self.g_replica)
+
+    @property
+    def n_effective(self):
+        return (self.n_row - self.start) / self.g
+
+    def rows(self, place):
+        """Decorrelated rows of a place: every g-th."""
+        n = max(1, int(self.n_effective[place]))
+        return self.start[place] + np.floor(np.arange(n) * self.g[place]).astype(int)
+
+
+def sampling(observables, replica):
+    """Sampling that does for each of several observables [n][n_place]; replica [n][n_place]."""
+    n_row, n_place = replica.shape
+    start = np.array([max(equilibration(o[:, p]) for o in observables) for p in range(n_place)])
+    g_rung = [max(inefficiency(o[start[p] :, p : p + 1]) for o in observables) for p in range(n_place)]
+    common = min(int(start.max()), n_row // 2)
+    where = places_of_replicas(replica[common:])
+    g_replica = 1.0
+    for observable in observables:
+        deviation = observable[common:] - observable[common:].mean(axis=0)
+        g_replica = max(g_replica, inefficiency(np.take_along_axis(deviation, where, axis=1)))
+    return Sampling(start, np.array(g_rung), g_replica, n_row)
+
+
+class Reweighting:
+    """MBAR over all rungs. `energy` [n][n_place] in kcal/mol; several ladders are pooled rung by rung.
+
+    f, f_error [n_rung]: reduced free energies, f[0] = 0, with standard errors."""
+
+    def __init__(self, beta, energy, sampling):
+        n_rung = len(beta)
+        self.beta = np.asarray(beta, np.float64)
+        wanted = sum(len(sampling.rows(p)) for p in range(energy.shape[1]))
+        thin = -(-wanted // MOST_SAMPLES)
+        self.rows, self.places = [], []
+        for rung in range(n_rung):
+            for place in range(rung, energy.shape[1], n_rung):
+                rows = sampling.rows(place)[::thin]
+                self.rows.append(rows)
+                self.places.append(np.full(len(rows), place))
+        self.rows, self.places = np.concatenate(self.rows), np.concatenate(self.places)
+        self.n_sample = np.bincount(self.places % n_rung, minlength=n_rung)
+        self.energy = energy[self.rows, self.places]
+        self._mbar = _pymbar().MBAR(self.beta[:, None] * self.energy, self.n_sample)
+        differences = self._mbar.compute_free_energy_differences()
+        self.f, self.f_error = differences["Delta_f"][0], differences["dDelta_f"][0]
+
+    def take(self, observable):
+        """Of an observable [n][n_place] the values that belong to the samples, [n_sample]."""
+        return observable[self.rows, self.places]
+
+    def average(self, values, beta):
+        """Mean and standard error, at each of beta [n], of values [n_sample] or [n][n_sample]."""
+        values = np.asarray(values, np.float64)
+        reduced = np.asarray(beta)[:, None] * self.energy
+        if np.ptp(values) == 0:
+            return np.full(len(beta), values.flat[0]), np.zeros(len(beta))
+        with np.errstate(divide="ignore"):  # it takes the logarithm of values that may be zero
+            answer = self._mbar.compute_expectations(
+                values, u_kn=reduced, state_dependent=values.ndim == 2
+            )
+        return answer["mu"], answer["sigma"]
+
+    def heat_capacity(self, beta):
+        """Potential part k beta^2 var(U) in kcal/mol/K with standard error, at each of beta [n]. The error of
+        the mean does not enter to first order: the derivative of <(U - m)^2> by m is zero at m = <U>."""
+        mean, _ = self.average(self.energy, beta)
+        variance, error = self.average((self.energy - mean[:, None]) ** 2, beta)
+        factor = BOLTZMANN * np.asarray(beta) ** 2
+        return factor * variance, factor * error
+
+    def contradiction(self, energy, sampling):
+        """How many standard errors the mean energy of each rung [n_rung] is away from that of all rungs together:
+        large where temperatures are wrong or rungs are not equilibrated. Near 1 otherwise."""
+        mean, error = direct_average(energy, sampling, len(self.beta))
+        return np.abs(mean - self.average(self.energy, self.beta)[0]) / np.maximum(error, 1e-12)
+
+    def log_weights(self, energy, beta):
+        """Logarithm of the weight, up to a constant, that a sample of this energy [..] from all rungs together
+        has at inverse temperature `beta` (MBAR, eq. 13)."""
+        exponents = self.f - np.multiply.outer(energy, self.beta) + np.log(self.n_sample)
+        most = exponents.max(axis=-1)
+        return -beta * energy - most - np.log(np.exp(exponents - most[..., None]).sum(axis=-1))
+
+
+def overlap(a, b):
+    """Integral of the smaller of two densities that samples a and b come from. The ratio of canonical densities
+    of U is monotonic, so they cross once, and this is one minus the Kolmogorov-Smirnov distance: no bins."""
+    from scipy.stats import ks_2samp
+
+    return 1.0 - float(ks_2samp(a, b).statistic)
+
+
+def direct_average(values, sampling, n_rung):
+    """Mean and standard error at each rung of values [n][n_place] without reweighting, ladders pooled."""
+    mean, error = np.empty(n_rung), np.empty(n_rung)
+    for rung in range(n_rung):
+        places = range(rung, values.shape[1], n_rung)
+        pooled = np.concatenate([values[sampling.start[p] :, p] for p in places])
+        n_independent = sum(sampling.n_effective[p] for p in places)
+        mean[rung], error[rung] = pooled.mean(), pooled.std() / np.sqrt(max(1.0, n_independent - 1))
+    return mean, error
