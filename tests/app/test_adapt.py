@@ -131,6 +131,19 @@ def test_stops_anywhere_and_goes_on_bit_for_bit(move, chain, flashrex, tmp_path)
     assert result.code == 2 and "adapt_ladder" in result.err
 
 
+def test_the_same_on_any_number_of_ranks_with_either_move(chain, flashrex, tmp_path):
+    """The ladder depends on energies that are in another place with each."""
+    keys = ["adapt_ladder=4", "n_timesteps=1000", "save_interval=70"]
+    flashrex("run", chain, *keys).ok()
+    expected = rows(tmp_path / "out")
+    for ranks, move in ((4, "temperatures"), (3, "configurations")):
+        flashrex("run", chain, *keys, "output=other", f"move={move}", "--overwrite", ranks=ranks).ok()
+        found = rows(tmp_path / "other")
+        assert set(found) == set(expected)
+        for name, data in expected.items():
+            assert found[name].tobytes() == data.tobytes(), name
+
+
 def test_what_makes_no_sense_is_refused(chain, flashrex, tmp_path):
     for keys, words in [
         (["temperatures=[300, 400]"], "at least three temperatures"),

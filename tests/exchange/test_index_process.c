@@ -53,7 +53,7 @@ static double observed_rate(enum frx_scheme scheme, int n_rung, const double *ac
 static void round_trips(void) {
     static const struct {
         int n_rung, n_event;
-    } cases[] = {{4, 1000000}, {8, 1500000}, {16, 2000000}, {64, 2000000}};
+    } cases[] = {{4, 1000000}, {8, 1500000}, {16, 2000000}, {32, 2000000}, {64, 2000000}};
     static const enum frx_scheme schemes[] = {FRX_SCHEME_EVEN_ODD, FRX_SCHEME_STOCHASTIC_EVEN_ODD};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const int n_rung = cases[i].n_rung;
