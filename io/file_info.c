@@ -78,6 +78,44 @@ static enum frx_status describe_ladder(hid_t run, int64_t *adapting, struct frx_
     return frx_hdf5_read_reals(run, "beta", 1, &info->n_rung, &info->beta);
 }
 
+static double average(int n, const double *values) {
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += values[i];
+    return sum / n;
+}
+
+/* Rates [n_ladder] of the group `mixing`, averaged. */
+static enum frx_status read_rate(hid_t mixing, const char *name, int n_ladder, double *rate) {
+    double *values = NULL;
+    FRX_TRY(frx_hdf5_read_reals(mixing, name, 1, &n_ladder, &values));
+    *rate = average(n_ladder, values);
+    free(values);
+    return FRX_OK;
+}
+
+/* How replicas mix; of the newest segment that says so. */
+static enum frx_status describe_mixing(hid_t file, struct frx_file_info *info) {
+    FRX_HID mixing = H5I_INVALID_HID;
+    int shape[2] = {info->n_ladder, info->n_rung - 1}, one = 1;
+    double *n_event = NULL, *acceptance = NULL;
+    if (!frx_hdf5_has(file, "mixing") || shape[0] < 1 || shape[1] < 1) return FRX_OK;
+    FRX_TRY(frx_hdf5_open_group(file, "mixing", &mixing));
+    FRX_TRY(frx_hdf5_read_reals(mixing, "n_event", 1, &one, &n_event));
+    info->n_mixing = (int64_t)n_event[0];
+    free(n_event);
+    if (info->n_mixing == 0) return FRX_OK; /* what an earlier segment said is still true */
+    FRX_TRY(read_rate(mixing, "round_trip_rate", info->n_ladder, &info->round_trip_rate));
+    FRX_TRY(read_rate(mixing, "predicted_round_trip_rate", info->n_ladder, &info->predicted_round_trip_rate));
+    FRX_TRY(frx_hdf5_read_reals(mixing, "acceptance", 2, shape, &acceptance));
+    for (int p = 0; p < shape[1]; p++) {
+        for (int l = 1; l < shape[0]; l++) acceptance[p] += acceptance[l * shape[1] + p];
+        acceptance[p] /= shape[0];
+    }
+    free(info->acceptance);
+    info->acceptance = acceptance;
+    return FRX_OK;
+}
+
 static enum frx_status read_step(hid_t file, int64_t frame, int64_t *step) {
     FRX_HID frames = H5I_INVALID_HID, dataset = H5I_INVALID_HID;
     const hsize_t start = (hsize_t)frame, one = 1;
@@ -139,6 +177,7 @@ static enum frx_status add_segment(hid_t file, const int64_t *counted, struct fr
         for (int k = 0; k < 2; k++) info->n_adapting[k] += committed[k];
         return FRX_OK;
     }
+    FRX_TRY(describe_mixing(file, info));
     if (committed[0] > 0 && info->n_frame == 0) FRX_TRY(read_step(file, 0, &info->first_step));
     if (committed[0] > 0) FRX_TRY(read_step(file, committed[0] - 1, &info->last_step));
     info->n_frame += committed[0];
@@ -240,6 +279,7 @@ void frx_file_info_clear(struct frx_file_info *info) {
     if (!info) return;
     free(info->generator);
     free(info->beta);
+    free(info->acceptance);
     free(info->system_path);
     free(info->config);
     free(info->build);

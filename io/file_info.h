@@ -20,11 +20,16 @@ struct frx_file_info {
     int64_t n_frame; /* run: committed frames of all segments; frames: frames; system: starting structures */
     /* run */
     int n_segment, n_ladder, n_rung;
-    double *beta;                  /* [n_rung] mol/kcal, of the newest segment */
-    int64_t n_exchange;            /* committed exchange events */
-    int64_t n_adapting[2];         /* frames and exchange events from adapting the ladder, not in the above */
-    int64_t first_step, last_step; /* of the committed frames; 0 if there are none */
-    double timestep;               /* ps */
+    double *beta;          /* [n_rung] mol/kcal, of the newest segment */
+    int64_t n_exchange;    /* committed exchange events */
+    int64_t n_adapting[2]; /* frames and exchange events from adapting the ladder, not in the above */
+    /* how the run mixed by its last checkpoint, averaged over ladders; acceptance is NULL if it does not say
+     */
+    double *acceptance;                                /* [n_rung-1] average probability of each pair */
+    double round_trip_rate, predicted_round_trip_rate; /* per event and ladder */
+    int64_t n_mixing;                                  /* exchange events counted in them */
+    int64_t first_step, last_step;                     /* of the committed frames; 0 if there are none */
+    double timestep;                                   /* ps */
     uint64_t seed;
     char *system_path, *config, *build;
 };

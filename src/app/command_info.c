@@ -7,6 +7,7 @@
 #include "system_file.h"
 #include "units.h"
 
+#include <math.h>
 #include <string.h>
 
 static void print_network(const struct frx_network *network, FILE *out) {
@@ -45,6 +46,25 @@ static enum frx_status describe_system(const char *path, int verify, int n_threa
     return status;
 }
 
+/* How the run mixed by its last checkpoint. */
+static void describe_mixing(const struct frx_file_info *info, FILE *out) {
+    if (!info->acceptance) return;
+    const double n = (double)info->n_mixing * info->n_ladder;
+    double barrier = 0;
+    char number[FRX_NUMBER_SIZE];
+    fprintf(out, "acceptance");
+    for (int p = 0; p < info->n_rung - 1; p++) {
+        barrier += 1 - info->acceptance[p];
+        fprintf(out, " %.3f", info->acceptance[p]);
+    }
+    fprintf(out, " (barrier %.2f)\ntrips      %.0f round trips in %s exchanges", barrier,
+            info->round_trip_rate * n, frx_number(info->n_mixing, number));
+    if (isfinite(info->predicted_round_trip_rate))
+        fprintf(out, "; %.1f if replicas forgot their energy between them",
+                info->predicted_round_trip_rate * n);
+    fputc('\n', out);
+}
+
 static void describe_run(const struct frx_file_info *info, FILE *out) {
     char number[FRX_NUMBER_SIZE], last[FRX_NUMBER_SIZE];
     fprintf(out, "system     %s\n", info->system_path);
@@ -58,6 +78,7 @@ static void describe_run(const struct frx_file_info *info, FILE *out) {
         fprintf(out, ", steps %s to %s (%g ns)", frx_number(info->first_step, number),
                 frx_number(info->last_step, last), (double)info->last_step * info->timestep / FRX_PS_PER_NS);
     fprintf(out, "\nexchanges  %s\n", frx_number(info->n_exchange, number));
+    describe_mixing(info, out);
     if (info->n_adapting[1] > 0)
         fprintf(
             out,

@@ -57,10 +57,17 @@ static void describe_mixing(struct frx_progress *progress, int64_t step,
     for (int p = 0; p < mixing.n_rung - 1; p++) mean += mixing.acceptance[p] / (mixing.n_rung - 1);
     n += (size_t)snprintf(text + n, MIXING_SIZE - n, "   acceptance %.2f min %.2f mean   barrier %.2f",
                           mixing.acceptance[mixing.weakest], mean, mixing.barrier[mixing.n_rung - 1]);
-    char number[FRX_NUMBER_SIZE];
-    if (!adapting)
-        snprintf(text + n, MIXING_SIZE - n, "   %s round trip%s", frx_number(mixing.n_round_trip, number),
-                 mixing.n_round_trip == 1 ? "" : "s");
+    if (!adapting) {
+        const double expected = mixing.predicted * (double)mixing.n_event * mixing.n_ladder;
+        char trips[FRX_NUMBER_SIZE], all[FRX_NUMBER_SIZE];
+        frx_number(mixing.n_round_trip, trips);
+        if (isfinite(expected))
+            snprintf(text + n, MIXING_SIZE - n, "   %s of %s round trips", trips,
+                     frx_number(llround(expected), all));
+        else
+            snprintf(text + n, MIXING_SIZE - n, "   %s round trip%s", trips,
+                     mixing.n_round_trip == 1 ? "" : "s");
+    }
     if (!adapting && !progress->advice[0] && !frx_mixing_advice(session, &mixing, progress->advice))
         progress->advice[0] = '\0';
     frx_mixing_clear(&mixing);

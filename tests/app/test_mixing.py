@@ -1,6 +1,7 @@
 """What a run says about its mixing, against a recount of its exchanges."""
 
 import json
+import re
 
 import h5py
 import numpy as np
@@ -74,7 +75,7 @@ def saved(path):
 
 def test_numbers(chain, flashrex, tmp_path):
     flashrex("run", chain, "n_timesteps=7000").ok()
-    flashrex("run", chain, "--continue", ranks=3).ok()
+    out = flashrex("run", chain, "--continue", "--progress", "lines", "log_interval=12000", ranks=3).ok().out
     expected = recount(tmp_path / "out")
     found = saved(tmp_path / "out" / "segment_0002.h5")
     assert set(found) == set(expected) and expected["n_event"] == [600]
@@ -92,6 +93,11 @@ def test_numbers(chain, flashrex, tmp_path):
     for name in ("acceptance", "barrier_density"):
         np.testing.assert_allclose([p[name] for p in exchange["pairs"]], expected[name].mean(0), rtol=1e-12)
     np.testing.assert_allclose([p["barrier"] for p in exchange["pairs"]], expected["barrier"].mean(0)[1:], rtol=1e-12)
+    info = flashrex("info", "out").ok().out
+    of = round(2 * 600 / (2 + 2 * (1 / expected["acceptance"].mean(0) - 1).sum()))
+    assert re.search(rf"barrier [\d.]+   {expected['round_trips'].sum()} of {of} round trips", out), out
+    assert "acceptance " + " ".join(f"{a:.3f}" for a in expected["acceptance"].mean(0)) in info
+    assert f"trips      {expected['round_trips'].sum()} round trips in 600 exchanges; " in info
     assert exchange["barrier"] == exchange["pairs"][-1]["barrier"] and "warning" not in exchange
 
 
