@@ -76,6 +76,8 @@ def two_states(folder, n_frame=400, n_rung=4, n_ladder=1, adapting=0, **options)
     positions[:adapting], energy[:adapting] = 50 * stretched[:10], 1e6
     flags = np.arange(n_frame) < adapting
     exchanges = random_exchanges(rng, 5 * max(n_frame, 40), n_rung, n_ladder) if n_rung > 1 else None
+    if exchanges:
+        exchanges["energy"] = model.draw(rng, beta, len(exchanges["step"]))[0]
     options = {"exchanges": exchanges} | options
     write_run(folder, temperatures, energy, replica, positions, n_ladder, adapting=flags, **options)
     return read_run(folder)
@@ -107,7 +109,7 @@ def test_numbers_are_right(tmp_path, native):
     """What the table says at each rung is what the model has, within the errors that it states."""
     run = two_states(tmp_path / "run", n_frame=1500)
     analysis = analyse(run, native, 5.0)
-    mean, error = analysis.reweighting.average(analysis.reweighting.take(analysis.folded), run.beta)
+    mean, error = analysis.frames.mbar.average(analysis.frames.mbar.take(analysis.folded), run.beta)
     exact = TwoStates().folded(run.beta)
     assert np.all(np.abs(mean - exact) < 4 * error) and np.all(error < 0.03)
     text = check(page_of(analysis))
@@ -152,8 +154,21 @@ def test_no_exchanges(tmp_path):
 
 @pytest.mark.parametrize("n_frame", [0, 1, 2, 3, 19])
 def test_hardly_any_frames(tmp_path, native, n_frame):
-    text = check(page_of(analyse(two_states(tmp_path / "run", n_frame=n_frame), native)))
+    none = {"adapting": np.zeros(0, np.uint8)}
+    text = check(page_of(analyse(two_states(tmp_path / "run", n_frame=n_frame, exchanges=none), native)))
     assert f"{n_frame} frames are too few" in text and f"There are {n_frame} frames" in text
+
+
+@pytest.mark.parametrize("n_frame", [0, 5])
+def test_energies_come_from_exchange_events_without_frames(tmp_path, native, n_frame):
+    rng, beta = np.random.default_rng(8), 1 / (BOLTZMANN * TEMPERATURES)
+    exchanges = random_exchanges(rng, 3000, 4)
+    exchanges["energy"] = rng.gamma(15, 1 / beta, (3000, 4))
+    analysis = analyse(two_states(tmp_path / "run", n_frame=n_frame, exchanges=exchanges), native)
+    text, mbar = check(page_of(analysis)), analysis.energies.mbar
+    assert "Energies of 3,000 exchange events, 0.4 ps apart" in text and f"There are {n_frame} frames" in text
+    mean, error = mbar.average(mbar.energy, beta)
+    assert np.all(np.abs(mean - 15 / beta) < 4 * error)
 
 
 @pytest.mark.parametrize("n_frame", [20, 21, 30, 60])
@@ -172,7 +187,7 @@ def test_never_folded_and_always_folded(tmp_path, native):
     run = two_states(tmp_path / "run")
     for threshold, fraction in ((0.001, 0.0), (1000, 1.0)):
         analysis = analyse(run, native, threshold)
-        mean, error = analysis.reweighting.average(analysis.reweighting.take(analysis.folded), run.beta)
+        mean, error = analysis.frames.mbar.average(analysis.frames.mbar.take(analysis.folded), run.beta)
         assert np.all(mean == fraction) and np.all(error == 0)
         check(page_of(analysis))
 

@@ -93,7 +93,7 @@ def test_error_where_replicas_carry_their_fold_along():
     """Folding is slow, exchange fast: the series of a rung looks nearly uncorrelated and makes errors too small."""
     model = TwoStates()
     energies, folds, replicas = model.exchange(np.random.default_rng(11), BETA, 10000, 30, 0.03)
-    z = {"both": [], "rung alone": []}
+    z = {"both": [], "rung alone": [], "one rung": []}
     for energy, folded, replica in zip(energies, folds.astype(float), replicas):
         both = sampling([energy, folded], replica)
         alone = Sampling(both.start, both.g_rung, 1.0, both.n_row)
@@ -101,9 +101,12 @@ def test_error_where_replicas_carry_their_fold_along():
             mbar = Reweighting(BETA, energy, chosen)
             fraction, error = mbar.average(mbar.take(folded), BETA)
             z[name].append((fraction - model.folded(BETA)) / error)
+        fraction, error = direct_average(folded, both, len(BETA))
+        z["one rung"].append((fraction - model.folded(BETA)) / error)
     spread = {name: np.sqrt(np.mean(np.square(values))) for name, values in z.items()}
     assert 0.7 < spread["both"] < 1.3, spread
     assert spread["rung alone"] > 1.6, spread
+    assert 0.75 < spread["one rung"] < 1.3, spread
 
 
 def test_overlap_of_gamma_distributions(rng):

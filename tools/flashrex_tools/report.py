@@ -3,24 +3,15 @@
 import argparse
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from . import __version__
 from .errors import ImportFailure
-from .exchange_statistics import exchange_statistics
-from .native import read_native
+from .report_analysis import analyse
+from .report_energies import energy_sections
+from .report_native import native_section
 from .report_page import Page
-from .report_sections import (
-    energy_sections,
-    exchange_sections,
-    methods_section,
-    native_section,
-    run_section,
-)
-from .reweighting import FEWEST_ROWS, Reweighting, sampling
+from .report_sections import exchange_sections, methods_section, run_section
 from .run_directory import read_run
 
 DESCRIPTION = """\
@@ -34,38 +25,6 @@ examples:
   flashrex-report protein-run --reference native.pdb --folded-rmsd 2.5 -o report
 
 What each figure shows: docs/report.md."""
-
-
-@dataclass
-class Analysis:
-    """Everything that the page shows; what a run does not have is None."""
-
-    run: object
-    exchange: object = None  # ExchangeStatistics
-    sampling: object = None
-    reweighting: object = None
-    native: object = None
-    rmsd: np.ndarray = None  # [n_frame][n_place]
-    contacts: np.ndarray = None
-    folded_rmsd: float = None
-
-    @property
-    def folded(self):
-        return (self.rmsd < self.folded_rmsd).astype(np.float64)
-
-
-def analyse(run, reference=None, folded_rmsd=2.5):
-    """The analysis of a Run; `reference` is the path of a PDB file."""
-    analysis = Analysis(run, exchange_statistics(run), folded_rmsd=folded_rmsd)
-    observables = [run.energy]
-    if reference is not None:
-        analysis.native = read_native(reference, run.beads)
-        analysis.rmsd, analysis.contacts = analysis.native.measure(run)
-        observables += [analysis.rmsd, analysis.folded]
-    if run.n_frame >= FEWEST_ROWS:
-        analysis.sampling = sampling(observables, run.replica)
-        analysis.reweighting = Reweighting(run.beta, run.energy, analysis.sampling)
-    return analysis
 
 
 def page_of(analysis):

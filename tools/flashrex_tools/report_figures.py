@@ -53,9 +53,15 @@ def evenly(n, most):
     return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int))
 
 
+def _every(n, most):
+    """Every so-many-th of 0..n-1, at most `most` of them; with both ends if there is such a stride nearby."""
+    stride = -(-(n - 1) // (most - 1)) or 1
+    return np.arange(0, n, next((s for s in range(stride, 2 * stride + 1) if (n - 1) % s == 0), stride))
+
+
 def _temperature_axis(axis, temperatures):
     """Ticks at the rungs, as many as there is room for."""
-    shown = temperatures[evenly(len(temperatures), 9)]
+    shown = temperatures[_every(len(temperatures), 9)]
     axis.set_major_locator(FixedLocator(shown))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(lambda value, _: f"{value:.0f}")
@@ -94,7 +100,7 @@ def walk(walk, temperatures):
     figure, axes = _figure(min(1.6 + 0.28 * n_replica, 5.5))
     image = _over_replicas(axes[0, 0], walk.time, walk.rung, "viridis", 0, max(1, len(temperatures) - 1))
     bar = figure.colorbar(image, ax=axes[0, 0], pad=0.01, label="temperature (K)")
-    shown = evenly(len(temperatures), 7)
+    shown = _every(len(temperatures), 8)
     bar.set_ticks(shown, labels=[f"{temperatures[k]:.0f}" for k in shown])
     return figure
 
@@ -139,7 +145,7 @@ def from_cold(temperatures, statistics):
     axes.plot(rung, statistics.from_cold, color="0.4", linewidth=1, zorder=1)
     axes.scatter(rung, statistics.from_cold, c=rung_colours(len(rung)), s=40, zorder=2, label="this run")
     axes.set(xlabel="rung (temperature in K below)", ylabel="f: fraction coming from cold", ylim=(-0.03, 1.03))
-    shown = evenly(len(rung), 16)
+    shown = _every(len(rung), 16)
     axes.set_xticks(shown, [f"{k}\n{temperatures[k]:.0f}" for k in shown])
     axes.legend()
     return figure
@@ -213,7 +219,7 @@ def curve(grid, curve, rungs, points, label, highest=None, level=None):
 
 
 @_in_style
-def native_over_time(time, rmsd, contacts, temperatures, start):
+def native_over_time(time, rmsd, contacts, temperatures, start, folded_rmsd):
     """RMSD and native contacts at the coldest, a middle and the hottest rung; discarded time is grey."""
     chosen = evenly(len(temperatures), 3)
     figure, axes = _figure(1.2 + 1.45 * len(chosen), len(chosen), 2, sharex=True, sharey="col")
@@ -226,6 +232,8 @@ def native_over_time(time, rmsd, contacts, temperatures, start):
             panel.plot(_nanoseconds(time[rows]), values[rows, k], ".", color=colours[k], markersize=2,
                        alpha=0.7, rasterized=True)  # fmt: skip
             panel.set(ylabel=name, title=_kelvin(temperatures[k]))
+            if column == 0:
+                panel.axhline(folded_rmsd, color="black", linewidth=0.8, linestyle=":")
     axes[0, 0].set_ylim(0, 1.05 * rmsd[:, chosen].max())
     axes[0, 1].set_ylim(0, 1)
     for panel in axes[-1]:

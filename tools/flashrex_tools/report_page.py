@@ -115,6 +115,11 @@ def number(value, digits=3):
     )  # fmt: skip
 
 
+def fixed(value):
+    """A fraction with three decimals; a dash for NaN."""
+    return "–" if value != value else f"{value:.3f}"
+
+
 def with_error(value, error):
     """Value and standard error, with two digits of the error."""
     if value != value:

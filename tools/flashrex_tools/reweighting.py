@@ -61,6 +61,7 @@ class Sampling:
 
     @property
     def g(self):
+        """What counts for all rungs together: a replica must not count as new at its next rung."""
         return np.maximum(self.g_rung, self.g_replica)
 
     @property
@@ -157,11 +158,12 @@ def overlap(a, b):
 
 
 def direct_average(values, sampling, n_rung):
-    """Mean and standard error at each rung of values [n][n_place] without reweighting, ladders pooled."""
+    """Mean and standard error at each rung of values [n][n_place] without reweighting, ladders pooled. Here the
+    inefficiency of the series of the rung is the right one: it is one series, and nothing is said about others."""
     mean, error = np.empty(n_rung), np.empty(n_rung)
     for rung in range(n_rung):
         places = range(rung, values.shape[1], n_rung)
         pooled = np.concatenate([values[sampling.start[p] :, p] for p in places])
-        n_independent = sum(sampling.n_effective[p] for p in places)
+        n_independent = sum((sampling.n_row - sampling.start[p]) / sampling.g_rung[p] for p in places)
         mean[rung], error[rung] = pooled.mean(), pooled.std() / np.sqrt(max(1.0, n_independent - 1))
     return mean, error

@@ -111,6 +111,19 @@ class Run:
                     yield segment.events[start:stop], block
 
 
+    def exchange_energies(self, most):
+        """Of at most about so many exchange events, evenly: time [n] ps, energy [n][n_place] kcal/mol before the swaps
+        and replica [n][n_place]."""
+        stride, seen, pieces = -(-self.n_event // most) or 1, 0, []
+        for counts, block in self.exchange_blocks("step", "energy", "identity"):
+            rows = np.flatnonzero(counts)
+            chosen = rows[(seen + np.arange(len(rows))) % stride == 0]
+            seen += len(rows)
+            pieces.append([block[name][chosen] for name in ("step", "energy", "identity")])
+        step, energy, replica = (np.concatenate(column) for column in zip(*pieces))
+        return step * float(self.attributes["timestep"]), energy, replica.astype(np.int64)
+
+
 class _Segment:
     def __init__(self, path, frames, n_event, events):
         self.path, self.n_event = path, n_event
