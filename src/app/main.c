@@ -2,6 +2,7 @@
  */
 #include "command.h"
 #include "config.h"
+#include "same_input.h"
 #include "suggest.h"
 #include "user_error.h"
 #include "version.h"
@@ -85,9 +86,21 @@ static int help(int argc, char **argv) {
     return 0;
 }
 
+/* One program, started in one way, on all ranks: whatever differs would leave ranks waiting for each other.
+ */
+static enum frx_status compare_start(const struct frx_comm *comm, int argc, char **argv) {
+    char text[FRX_MESSAGE_SIZE];
+    size_t n =
+        (size_t)snprintf(text, sizeof text, "%s (%s, %s)\n", FRX_VERSION, FRX_VERSION_COMMIT, FRX_BUILD_TYPE);
+    for (int a = 1; a < argc && n < sizeof text; a++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", a > 1 ? " " : "", argv[a]);
+    return frx_same_text(comm, "flashrex", text);
+}
+
 static enum frx_status run_command(const struct frx_comm *comm, int argc, char **argv) {
     struct frx_invocation invocation;
     const struct frx_command *command;
+    FRX_TRY(compare_start(comm, argc, argv));
     FRX_TRY(find_command(argv[1], &command));
     FRX_TRY(frx_command_parse(command, argc - 2, argv + 2, &invocation));
     if (command->one_rank && comm->size > 1)

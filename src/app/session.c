@@ -3,6 +3,7 @@
 #include "adapt.h"
 #include "engines.h"
 #include "print.h"
+#include "same_input.h"
 #include "system_file.h"
 #include "units.h"
 #include "version.h"
@@ -104,7 +105,7 @@ enum frx_status frx_session_open(const struct frx_comm *comm, int n_argument, ch
         .seed = (uint64_t)config->seed,
         .n_thread = frx_threads_choose(comm, config->n_threads),
         .device = session->devices.device};
-    return FRX_OK;
+    return frx_same_session(session);
 }
 
 static enum frx_status start_engine(struct frx_session *session) {
