@@ -48,7 +48,8 @@ static int is_output(const char *name) {
     return (strncmp(name, "segment_", 8) == 0 && ends_with(name, ".h5")) || strcmp(name, FRX_RUN_PDB) == 0 ||
            strcmp(name, FRX_JOURNAL) == 0 || strcmp(name, FRX_CHECKPOINT) == 0 ||
            strcmp(name, FRX_CHECKPOINT_PREVIOUS) == 0 ||
-           ((strncmp(name, "T_", 2) == 0 || strncmp(name, "ladder_", 7) == 0) && ends_with(name, ".h5md"));
+           ((strncmp(name, "T_", 2) == 0 || strncmp(name, "ladder_", 7) == 0) && ends_with(name, ".h5md")) ||
+           (strncmp(name, "diverged_", 9) == 0 && (ends_with(name, ".h5") || ends_with(name, ".pdb")));
 }
 
 static int is_temporary_output(const char *name) {

@@ -15,6 +15,10 @@ extern const struct frx_engine_class frx_cuda_engine;
  * Errors: FRX_ERR_DEVICE (no driver, no such device), FRX_ERR_UNSUPPORTED (architecture). Local. */
 FRX_CHECKED enum frx_status frx_device_select(int device);
 
+/* Make this thread's device fail, as a broken GPU does: a kernel ends in a trap, after which no call of this
+ * process succeeds on it. To test what follows. Errors: FRX_ERR_DEVICE, which is what it is for. Local. */
+FRX_CHECKED enum frx_status frx_device_break(void);
+
 #ifdef __cplusplus
 }
 #endif

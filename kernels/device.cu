@@ -43,6 +43,16 @@ enum frx_status frx_device_select(int device) {
     return FRX_OK;
 }
 
+static __global__ void trap_kernel(void) {
+    asm volatile("trap;");
+}
+
+enum frx_status frx_device_break(void) {
+    trap_kernel<<<1, 1>>>();
+    FRX_CUDA(cudaDeviceSynchronize());
+    return FRX_OK;
+}
+
 enum frx_status frx_device_shared_limit(size_t *bytes) {
     int device, limit;
     FRX_CUDA(cudaGetDevice(&device));

@@ -1,5 +1,7 @@
 /* flashrex run */
 #include "command.h"
+#include "diverged.h"
+#include "fault.h"
 #include "interrupt.h"
 #include "print.h"
 #include "progress.h"
@@ -9,6 +11,8 @@
 #include "summary.h"
 #include "user_error.h"
 #include "version.h"
+#include "watchdog.h"
+#include "whereabouts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -73,6 +77,7 @@ static enum frx_status create_exchange(struct frx_session *session, const struct
         FRX_TRY(frx_agree(session->comm, frx_restart_engine(restart, session, rung_of_slot)));
         options.rung_of_slot = rung_of_slot;
     }
+    options.transport = frx_fault_transport(options.transport);
     FRX_TRY(frx_exchange_create(session->comm, &session->ladder, session->engine_class, session->engine,
                                 &options, exchange));
     if (!restart->found)
@@ -140,6 +145,9 @@ static enum frx_status run_and_report(struct frx_run *run, double seconds_before
     run->progress = &progress;
     frx_clock_start(&run->clock);
     enum frx_status status = make_steps(run, mode);
+    frx_watchdog_at(run->watchdog, FRX_AT_END, run->step);
+    frx_whereabouts_add(session, run->exchange ? frx_exchange_look(run->exchange) : NULL, run->step, status);
+    if (status == FRX_ERR_DIVERGED) frx_diverged_save(session);
     if (status == FRX_ERR_DIVERGED) advise("try a smaller dt, or other starting structures");
     const double seconds = frx_progress_seconds(&progress);
     frx_progress_clear(&progress);
@@ -213,10 +221,16 @@ static enum frx_status run_session(struct frx_session *session, const struct frx
     struct frx_tally tally = {0};
     struct frx_run run = {.session = session, .tally = &tally};
     struct frx_exchange *exchange = NULL;
-    FRX_TRY(frx_session_start(session));
-    enum frx_status status = make_run(session, restart, wish, &run, &exchange);
+    FRX_TRY(frx_agree_on_input(session->comm, frx_fault_read(session->comm->rank)));
+    session->engine_class = frx_fault_engine(session->engine_class);
+    FRX_TRY(frx_watchdog_start(session, &run.watchdog));
+    enum frx_status status = frx_session_start(session);
+    if (status == FRX_OK) status = make_run(session, restart, wish, &run, &exchange);
+    if (exchange) frx_watchdog_tell(run.watchdog, frx_exchange_look(exchange));
     if (status == FRX_OK) status = run_and_report(&run, restart->counts.seconds, wish->mode);
+    frx_watchdog_tell(run.watchdog, NULL);
     frx_exchange_destroy(exchange);
+    frx_watchdog_stop(run.watchdog);
     frx_tally_clear(&tally);
     free(run.segment);
     return status;

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define FRX_N_CONFIG_KEY 25
+#define FRX_N_CONFIG_KEY 26
 #define FRX_AUTO         (-1)     /* value of an integer that is left to the program */
 #define FRX_MAX_RUNG     4096     /* temperatures of a ladder */
 #define FRX_MAX_REPLICA  1000000  /* temperatures times ladders */
@@ -48,6 +48,7 @@ struct frx_config {
     int64_t exchange_interval, scheme, move;
     int64_t save_interval, log_interval;
     double checkpoint_interval; /* minutes */
+    double watchdog;            /* s; 0: none */
 
     struct frx_mark given[FRX_N_CONFIG_KEY]; /* where each key's value stands; source NULL: default */
     struct frx_source file, *argument;       /* [n_argument] */

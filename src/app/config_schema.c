@@ -257,6 +257,18 @@ const struct frx_key frx_config_key[FRX_N_CONFIG_KEY] = {
      .doc =
          "How configurations travel between ranks: `nccl` from GPU to GPU, `mpi` through the hosts' memory; "
          "`auto` takes nccl where every rank has a GPU of its own. The results are the same, bit for bit."},
+    {.name = "watchdog",
+     .may_change = 1,
+     .kind = FRX_KEY_REAL,
+     .offset = AT(watchdog),
+     .min = 0,
+     .max = 1e6,
+     .unit = "s",
+     .fallback = "300",
+     .mlcg = "",
+     .doc = "A rank that has waited so long for others ends the run, with a message; 0: ranks wait for ever. "
+            "Steps "
+            "do not count, and how long they take is allowed for."},
 };
 
 static void list_words(const struct frx_key *key, char *text, size_t n_byte) {

@@ -175,6 +175,7 @@ static enum frx_status count_energies(struct loop *loop) {
 static enum frx_status save(struct loop *loop) {
     struct frx_run *run = loop->run;
     if (!run->trajectory) return FRX_OK;
+    frx_watchdog_at(run->watchdog, FRX_AT_CHECKPOINT, loop->step);
     FRX_TRY(write_pending(loop));
     if (run->exchange)
         FRX_TRY(frx_mixing_save(run->session, frx_exchange_statistics(run->exchange), run->trajectory));
@@ -242,9 +243,11 @@ static enum frx_status make_steps(struct loop *loop) {
         next = smaller(next, loop->meeting.next);
         if (run->exchange) next = smaller(next, next_multiple(loop->step, config->exchange_interval));
         if (run->trajectory) next = smaller(next, next_multiple(loop->step, config->save_interval));
+        frx_watchdog_at(run->watchdog, FRX_AT_STEPS, loop->step);
         frx_clock_switch(&run->clock, FRX_ACTIVITY_STEPS);
         if (own == FRX_OK)
             own = loop->engine_class->propagate(loop->engine, loop->step, (int)(next - loop->step));
+        frx_watchdog_at(run->watchdog, FRX_AT_EXCHANGE, next);
         FRX_TRY(write_pending(loop));
         frx_clock_switch(&run->clock, FRX_ACTIVITY_OTHER);
         show_progress(loop);

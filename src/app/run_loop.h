@@ -25,6 +25,7 @@
 #include "session.h"
 #include "tally.h"
 #include "trajectory.h"
+#include "watchdog.h"
 
 #define FRX_HOUSEKEEPING 1000 /* steps */
 
@@ -33,6 +34,7 @@ struct frx_run {
     struct frx_exchange *exchange;     /* NULL: replicas never exchange */
     struct frx_trajectory *trajectory; /* NULL: nothing is saved (timed trial) */
     struct frx_progress *progress;     /* NULL: nothing is shown */
+    struct frx_watchdog *watchdog;     /* NULL: none */
     struct frx_tally *tally;
     struct frx_clock clock; /* started by the caller */
     int64_t step;           /* made so far */

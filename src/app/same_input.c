@@ -1,6 +1,5 @@
 #include "same_input.h"
 
-#include "engines.h"
 #include "user_error.h"
 
 #include <stdlib.h>
@@ -44,7 +43,7 @@ static void remove_path_of_system(char *config) {
 
 enum frx_status frx_same_session(const struct frx_session *session) {
     const struct frx_comm *comm = session->comm;
-    char *config = frx_config_text(&session->config), text[200];
+    char *config = frx_config_text(&session->config), text[80];
     enum frx_status status = config ? FRX_OK : FRX_FAIL(FRX_ERR_MEMORY, "out of memory for a config");
     status = frx_agree(comm, status);
     if (status == FRX_OK && config) {
@@ -54,8 +53,5 @@ enum frx_status frx_same_session(const struct frx_session *session) {
     free(config);
     FRX_TRY(status);
     snprintf(text, sizeof text, "SHA-256 %s", session->system.content_sha256);
-    FRX_TRY(frx_same_text(comm, "the system file", text));
-    snprintf(text, sizeof text, "%s, %s precision", session->engine_class->name,
-             frx_precision_name(session->engine_options.precision));
-    return frx_same_text(comm, "the engine", text);
+    return frx_same_text(comm, "the system file", text);
 }

@@ -9,8 +9,8 @@
  * differs and the first line that does; agreed on. Collective. */
 FRX_CHECKED enum frx_status frx_same_text(const struct frx_comm *comm, const char *what, const char *text);
 
-/* Compare what a session was read from and what it chose: system (its content, wherever it lies), config,
- * engine and precision. Errors: those of frx_same_text, FRX_ERR_MEMORY; agreed on. Collective. */
+/* Compare what a session was read from: config and system (its content, wherever it lies). Errors: those of
+ * frx_same_text, FRX_ERR_MEMORY; agreed on. Collective. */
 FRX_CHECKED enum frx_status frx_same_session(const struct frx_session *session);
 
 #endif

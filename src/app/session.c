@@ -94,6 +94,7 @@ enum frx_status frx_session_open(const struct frx_comm *comm, int n_argument, ch
     FRX_TRY(frx_agree_on_input(comm,
                                frx_config_load(argument[0], n_argument - 1, argument + 1, &session->config)));
     FRX_TRY(frx_agree_on_input(comm, frx_system_read(session->config.system, &session->system)));
+    FRX_TRY(frx_same_session(session));
     FRX_TRY(frx_agree_on_input(comm, lay_out(session)));
     FRX_TRY(choose_engine(session));
     const struct frx_config *config = &session->config;
@@ -105,7 +106,7 @@ enum frx_status frx_session_open(const struct frx_comm *comm, int n_argument, ch
         .seed = (uint64_t)config->seed,
         .n_thread = frx_threads_choose(comm, config->n_threads),
         .device = session->devices.device};
-    return frx_same_session(session);
+    return FRX_OK;
 }
 
 static enum frx_status start_engine(struct frx_session *session) {
