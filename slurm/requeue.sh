@@ -1,0 +1,32 @@
+#!/bin/bash
+# A long run in a chain of jobs:  sbatch requeue.sh protein.yaml [key=value ...]
+# When its time is over, the job puts itself into the queue again and goes on there, until the run is finished. It also
+# goes on after preemption or the loss of a node, from its last checkpoint. To end the chain: scancel.
+#SBATCH --job-name=flashrex
+#SBATCH --partition=gpu
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --gpus-per-node=1
+#SBATCH --cpus-per-task=4
+#SBATCH --requeue
+#SBATCH --open-mode=append
+#SBATCH --time=24:00:00
+#SBATCH --signal=B:USR1@120
+#SBATCH --output=%x-%j.log
+
+launch=${LAUNCH:-srun --mpi=pmix} # or LAUNCH="mpirun --bind-to none"
+export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
+
+# Two minutes before its time is over this shell is told (--signal=B: above), and tells the run, which writes a checkpoint and
+# ends with exit code 75.
+trap 'kill -USR1 $run' USR1
+$launch flashrex run "$@" --continue &
+run=$!
+wait $run
+code=$?
+if [ $code = 138 ]; then # the signal ended the waiting, not the run
+    wait $run
+    code=$?
+fi
+if [ $code = 75 ]; then scontrol requeue $SLURM_JOB_ID; fi
+exit $code
