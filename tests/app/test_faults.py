@@ -44,12 +44,12 @@ def run(words, cwd, **environment):
 
 
 HOLDS = r"replicas? [0-9, and]+ at [\d.]+( to [\d.]+)? K"
-RANK_1 = rf"rank 1 \(process \d+, {HOLDS}\), last seen making steps after step 440"
-WAITS = r"rank \d has waited for \d s where ranks meet after step 4[56]0"
+RANK_1 = rf"rank 1 \(process \d+, {HOLDS}\), last seen making steps after step 4[0-5]\d"
+WAITS = r"rank \d has waited for \d s where ranks meet after step (4[5-9]|5\d)0"
 FAULTS = [
     ("nan:replica=3", (1, 2, 4), 7, r"slot \d \(replica 3, [\d.]+ K\) diverged in step 450: bead 0 .*diverged_\*"),
-    ("gpu-error:rank=0", (1,), 9, rf"after step 440, with {HOLDS}"),
-    ("gpu-error:rank=1", (2, 4), 9, rf"rank 1: .*after step 440, with {HOLDS}"),
+    ("gpu-error:rank=0", (1,), 9, rf"after step 4[0-5]\d, with {HOLDS}"),
+    ("gpu-error:rank=1", (2, 4), 9, rf"rank 1: .*after step 4[0-5]\d, with {HOLDS}"),
     ("kill:rank=1", (2, 4), 137, rf"{RANK_1}, has died"),
     ("stop:rank=1", (2, 4), 10, rf"{WAITS} for {RANK_1}"),
     ("hang:rank=1", (2,), 10, rf"{WAITS} for {RANK_1}"),
