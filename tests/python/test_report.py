@@ -192,6 +192,27 @@ def test_never_folded_and_always_folded(tmp_path, native):
         check(page_of(analysis))
 
 
+def test_rungs_without_overlap(tmp_path, native):
+    rng = np.random.default_rng(1)
+    energy = rng.gamma(15, BOLTZMANN * TEMPERATURES, (300, 4)) + [0, 0, 500, 500]
+    exchanges = random_exchanges(rng, 1500, 4)
+    exchanges["probability"][:, :, 1] = exchanges["accepted"][:, :, 1] = 0
+    write_run(tmp_path / "run", TEMPERATURES, energy, exchanges=exchanges)
+    page = page_of(analyse(read_run(tmp_path / "run"), native))
+    text = check(page)
+    assert "MBAR cannot connect them" in text
+    assert {"heat_capacity", "free_energy", "folded_fraction"} & set(page.pictures) == set()
+    assert "Rungs 1 and 2 hardly exchange (acceptance 0.000)" in text
+    assert "Energies of rungs 1 and 2 hardly overlap (0.000)" in text
+
+
+def test_reference_without_contacts(tmp_path):
+    straight = write_pdb(tmp_path / "straight.pdb", 3.8 * np.arange(10)[:, None] * [1.0, 0, 0])
+    page = page_of(analyse(two_states(tmp_path / "run"), straight))
+    assert "no native contacts" in check(page)
+    assert set(page.pictures) == EVERYTHING - {"native_of_replicas", "free_energy"}
+
+
 def test_frames_of_the_adaptation_are_left_out(tmp_path, native):
     analysis = analyse(two_states(tmp_path / "run", adapting=100), native, 5.0)
     assert analysis.run.n_frame == 300 and analysis.run.energy.max() < 1000 and analysis.rmsd.max() < 50
@@ -216,6 +237,10 @@ def test_command(tmp_path, native, capsys):
     assert (tmp_path / "run/report/report.html").exists()
     assert main([str(tmp_path)]) == 2 and "no run here" in capsys.readouterr().err
     assert main([str(tmp_path / "run"), "--reference", str(tmp_path / "none.pdb")]) == 2
+    for bad in ("0", "-1", "nan", "near"):
+        with pytest.raises(SystemExit) as exit:
+            main([str(tmp_path / "run"), "--folded-rmsd", bad])
+        assert exit.value.code == 2
 
 
 def test_text_of_files_is_harmless():

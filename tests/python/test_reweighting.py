@@ -7,6 +7,7 @@ from scipy.special import gammainc
 
 pytest.importorskip("pymbar")
 from flashrex_tools.reweighting import (  # noqa: E402
+    NotConnected,
     Reweighting,
     Sampling,
     direct_average,
@@ -95,7 +96,7 @@ def test_error_where_replicas_carry_their_fold_along():
     energies, folds, replicas = model.exchange(np.random.default_rng(11), BETA, 10000, 30, 0.03)
     z = {"both": [], "rung alone": [], "one rung": []}
     for energy, folded, replica in zip(energies, folds.astype(float), replicas):
-        both = sampling([energy, folded], replica)
+        both = sampling([energy, folded], replica, len(BETA))
         alone = Sampling(both.start, both.g_rung, 1.0, both.n_row)
         for name, chosen in (("both", both), ("rung alone", alone)):
             mbar = Reweighting(BETA, energy, chosen)
@@ -119,6 +120,13 @@ def test_overlap_of_gamma_distributions(rng):
     assert overlap(first, second) == pytest.approx(exact, abs=0.015)
     assert abs(overlap(first, 1.1 * second) - exact) > 0.05
     assert overlap(first, first) == 1 and overlap(first, first + 1000) == 0
+
+
+@pytest.mark.parametrize("gap", [150, 200, 500])
+def test_rungs_that_share_no_energies_are_refused(harmonic, gap):
+    energy = harmonic + gap * (np.arange(len(BETA)) > 2)
+    with pytest.raises(NotConnected):
+        Reweighting(BETA, energy, independent(*energy.shape))
 
 
 def correlated(rng, n, memory, columns=1):
@@ -156,3 +164,14 @@ def test_ladders_are_pooled_rung_by_rung(rng):
     mean, error = direct_average(energy, chosen, len(BETA))
     assert np.all(np.abs(mean - DOF / 2 / BETA) < 4 * error)
     assert error == pytest.approx(np.sqrt(DOF / 2) / BETA / np.sqrt(3000), rel=0.1)
+
+
+def test_what_is_left_out_is_the_same_on_all_ladders(rng):
+    """Rung 1 of both ladders starts far away; rung 0 does not."""
+    series = correlated(rng, 2000, 0.5, 4)
+    series[:, [1, 3]] += 20 * np.exp(-np.arange(2000) / 50)[:, None]
+    found = sampling([series], np.tile(np.arange(4), (2000, 1)), 2)
+    assert found.start[0] == found.start[2] < found.start[1] == found.start[3]
+    assert 100 < found.start[1] < 600
+    assert found.n_effective[1] == pytest.approx((2000 - found.start[1]) / found.g[1])
+    assert found.rows(1)[0] == found.start[1] and found.rows(1)[-1] < 2000

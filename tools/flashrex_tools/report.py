@@ -45,13 +45,20 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message}\n")
 
 
+def _distance(word):
+    value = float(word)
+    if not 0 < value < float("inf"):
+        raise ValueError
+    return value
+
+
 def main(argv=None):
     """Runs the command; returns the exit code: 0, or 2 with one line on stderr."""
     parser = _Parser("flashrex-report", description=DESCRIPTION, epilog=EPILOG)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("run", metavar="RUN", help="folder of a run (key `output` of its config)")
     parser.add_argument("--reference", metavar="NATIVE.pdb", help="structure to compare with")
-    parser.add_argument("--folded-rmsd", metavar="A", type=float, default=2.5,
+    parser.add_argument("--folded-rmsd", metavar="A", type=_distance, default=2.5,
                         help="closer to the reference than this counts as folded (default: 2.5 Angstrom)")  # fmt: skip
     parser.add_argument("-o", "--output", metavar="DIR", help="folder to write to (default: RUN/report)")
     options = parser.parse_args(argv)

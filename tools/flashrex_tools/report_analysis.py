@@ -7,7 +7,15 @@ import numpy as np
 
 from .exchange_statistics import exchange_statistics
 from .native import read_native
-from .reweighting import BOLTZMANN, FEWEST_ROWS, Reweighting, direct_average, sampling
+from .reweighting import (
+    BOLTZMANN,
+    FEWEST_ROWS,
+    NotConnected,
+    Reweighting,
+    direct_average,
+    overlap,
+    sampling,
+)
 
 FEW_FRAMES = 200  # fewer than this, and energies are those of exchange events
 MOST_EVENTS = 20_000
@@ -21,11 +29,8 @@ class Ensemble:
     spacing: float  # ps
     energy: np.ndarray
     sampling: object
-    mbar: object
-
-    @property
-    def n_rung(self):
-        return len(self.mbar.beta)
+    n_rung: int
+    mbar: object  # Reweighting; None where rungs do not overlap
 
     def alone(self, values):
         """Mean and standard error at each rung of values [n][n_place], without the other rungs."""
@@ -35,6 +40,12 @@ class Ensemble:
         """Energies of a rung on all ladders, after equilibration."""
         places = range(rung, self.energy.shape[1], self.n_rung)
         return np.concatenate([self.energy[self.sampling.start[p] :, p] for p in places])
+
+    @property
+    def overlaps(self):
+        """Overlap of the energies of neighbours, [n_rung-1]."""
+        pooled = [self.pooled(k) for k in range(self.n_rung)]
+        return [overlap(a, b) for a, b in zip(pooled, pooled[1:])]
 
     def worst(self, values):
         """Of values [n_place] the largest over the ladders, [n_rung]."""
@@ -94,6 +105,10 @@ def analyse(run, reference=None, folded_rmsd=2.5):
 
 
 def _ensemble(source, time, beta, observables, replica):
-    chosen = sampling(observables, replica)
+    chosen = sampling(observables, replica, len(beta))
     spacing = float(np.median(np.diff(time)))
-    return Ensemble(source, spacing, observables[0], chosen, Reweighting(beta, observables[0], chosen))
+    try:
+        mbar = Reweighting(beta, observables[0], chosen)
+    except NotConnected:
+        mbar = None
+    return Ensemble(source, spacing, observables[0], chosen, len(beta), mbar)

@@ -4,7 +4,7 @@ import numpy as np
 
 from . import report_figures as figures
 from .report_page import number, with_error
-from .reweighting import BOLTZMANN, overlap
+from .reweighting import BOLTZMANN
 
 NOT_PHYSICAL = (
     "<b>This is no physical melting curve.</b> A coarse-grained potential is fitted at one temperature: it is a free "
@@ -12,6 +12,8 @@ NOT_PHYSICAL = (
     "with experiment; other temperatures help the sampling. How folded fraction, free energies and heat "
     "capacity change with temperature is a property of the model, not of the protein."
 )
+
+NOT_CONNECTED = "Neighbouring rungs do not overlap, so MBAR cannot connect them: there are averages of each rung alone."
 
 
 def energy_sections(page, analysis):
@@ -22,16 +24,15 @@ def energy_sections(page, analysis):
         return
     page.add(f"Energies of {len(ensemble.energy):,} {ensemble.source}, {number(ensemble.spacing)} ps apart.")
     pooled = [ensemble.pooled(k) for k in range(run.n_rung)]
-    overlaps = [overlap(a, b) for a, b in zip(pooled, pooled[1:])]
     page.figure(
         "energies",
-        figures.energies(run.rung_temperatures, pooled, overlaps),
+        figures.energies(run.rung_temperatures, pooled, ensemble.overlaps),
         "Potential energies at each rung after equilibration, and for neighbours the area that two histograms share. "
         "Below about 0.3 swaps become rare and MBAR has little to connect the rungs with.",
     )
     _sampling_section(page, analysis)
     _mbar_section(page, analysis)
-    if run.n_rung > 1:
+    if run.n_rung > 1 and ensemble.mbar:
         _heat_capacity_section(page, analysis)
 
 
@@ -53,16 +54,21 @@ def _sampling_section(page, analysis):
 def _mbar_section(page, analysis):
     run, ensemble = analysis.run, analysis.energies
     page.section("mbar", "Free energies and averages by MBAR")
-    page.add(f"From {len(ensemble.mbar.rows):,} decorrelated samples of all rungs together.")
+    mbar = ensemble.mbar
+    if mbar:
+        page.add(f"From {len(mbar.rows):,} decorrelated samples of all rungs together.")
+        together, f = mbar.average(mbar.energy, run.beta), (mbar.f, mbar.f_error)
+    else:
+        page.add(NOT_CONNECTED)
+        together = f = np.full((2, run.n_rung), np.nan)
     start, g = (ensemble.worst(values) * ensemble.spacing for values in (ensemble.sampling.start, ensemble.sampling.g))
     alone = ensemble.alone(ensemble.energy)
-    together = ensemble.mbar.average(ensemble.mbar.energy, run.beta)
     page.table(
         ["rung", "T (K)", "discarded (ns)", "g (ps)", "independent", "f (kT)", "⟨U⟩ alone", "⟨U⟩ MBAR (kcal/mol)"],
         [
             (
                 k, f"{run.rung_temperatures[k]:.1f}", number(start[k] / 1000), number(g[k]),
-                f"{ensemble.n_independent[k]:,.0f}", with_error(ensemble.mbar.f[k], ensemble.mbar.f_error[k]),
+                f"{ensemble.n_independent[k]:,.0f}", with_error(f[0][k], f[1][k]),
                 with_error(alone[0][k], alone[1][k]), with_error(together[0][k], together[1][k]),
             )
             for k in range(run.n_rung)

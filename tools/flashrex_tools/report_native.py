@@ -4,7 +4,7 @@ import numpy as np
 
 from . import report_figures as figures
 from .exchange_statistics import places_of_replicas
-from .report_energies import NOT_PHYSICAL
+from .report_energies import NOT_CONNECTED, NOT_PHYSICAL
 from .report_page import number, text, with_error
 
 SHOWN_SURFACES = 6
@@ -23,12 +23,14 @@ def native_section(page, analysis):
     page.add(
         f"Compared with the reference: {len(native.beads)} beads ({text(native.what)}), {len(native.pairs)} native "
         "contacts."
+        + ("" if len(native.pairs) else " A reference with no native contacts has no free-energy surface here.")
     )
     if analysis.frames is None:
         page.add(f"There are {run.n_frame} frames, too few for pictures and averages.")
         return
     _over_time(page, analysis)
-    _surfaces(page, analysis)
+    if len(native.pairs) and analysis.frames.mbar:
+        _surfaces(page, analysis)
     _folded(page, analysis)
 
 
@@ -46,14 +48,15 @@ def _over_time(page, analysis):
         "RMSD and fraction of native contacts at some temperatures (of the first ladder). Replicas come and go, so "
         "jumps are swaps as often as folding; grey time is left out of averages. Dotted: folded below.",
     )
-    rows = figures.evenly(run.n_frame, 1500)
-    along = np.take_along_axis(contacts[rows], places_of_replicas(run.replica[rows]), axis=1)
-    page.figure(
-        "native_of_replicas",
-        figures.native_of_replicas(run.time[rows], along),
-        "Fraction of native contacts of every replica, continuous in time: a change of colour is a folding or "
-        "unfolding event.",
-    )
+    if len(native.pairs):
+        rows = figures.evenly(run.n_frame, 1500)
+        along = np.take_along_axis(contacts[rows], places_of_replicas(run.replica[rows]), axis=1)
+        page.figure(
+            "native_of_replicas",
+            figures.native_of_replicas(run.time[rows], along),
+            "Fraction of native contacts of every replica, continuous in time: a change of colour is a folding or "
+            "unfolding event.",
+        )
     page.figure(
         "structures",
         figures.structures(native, _bundles(run, native)),
@@ -82,9 +85,13 @@ def _folded(page, analysis):
     page.section("folded", "Folded fraction")
     page.box("note", NOT_PHYSICAL)
     page.add(f"Folded means an RMSD below {analysis.folded_rmsd:g} Å (<code>--folded-rmsd</code>).")
-    folded = ensemble.mbar.take(analysis.folded)
-    alone, together = ensemble.alone(analysis.folded), ensemble.mbar.average(folded, run.beta)
-    if run.n_rung > 1:
+    alone, together = ensemble.alone(analysis.folded), np.full((2, run.n_rung), np.nan)
+    if ensemble.mbar:
+        folded = ensemble.mbar.take(analysis.folded)
+        together = ensemble.mbar.average(folded, run.beta)
+    else:
+        page.add(NOT_CONNECTED)
+    if run.n_rung > 1 and ensemble.mbar:
         curve = ensemble.mbar.average(folded, analysis.grid_beta)
         page.figure(
             "folded_fraction",

@@ -114,7 +114,10 @@ def _remarks(analysis):
     late = max(ensemble.sampling.start.max() / ensemble.sampling.n_row for ensemble in ensembles)
     if late > 0.5:
         out.append(f"A rung took {100 * late:.0f} % of the run to equilibrate: probably it is not equilibrated yet.")
-    if run.n_rung > 1:
+    for k, shared in enumerate(energies.overlaps):
+        if shared < 0.02:
+            out.append(f"Energies of rungs {k} and {k + 1} hardly overlap ({shared:.3f}): MBAR connects them badly.")
+    if run.n_rung > 1 and energies.mbar:
         off = energies.mbar.contradiction(energies.energy, sampling)
         if off.max() > 5:
             out.append(

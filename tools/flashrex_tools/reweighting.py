@@ -15,6 +15,7 @@ from .exchange_statistics import places_of_replicas
 
 BOLTZMANN = 0.0019872  # kcal/mol/K, as in src/core/units.h
 MOST_SAMPLES = 40_000  # that MBAR is solved with; more are thinned out evenly
+LEAST_OVERLAP = 1e-4  # of neighbours in MBAR's overlap matrix; errors of f are 5 kT and more below
 FEWEST_ROWS = 20  # a series shorter than this says nothing
 MOST_ORIGINS, MOST_POINTS = 40, 8000  # of the search for the end of equilibration
 
@@ -49,6 +50,10 @@ def inefficiency(columns):
     return float(_pymbar().timeseries.statistical_inefficiency_multiple(list(columns.T), fast=True))
 
 
+class NotConnected(Exception):
+    """Neighbouring rungs share no energies, so nothing says how their free energies differ."""
+
+
 @dataclass
 class Sampling:
     """What counts of the samples of each place. Everything [n_place], in rows."""
@@ -74,10 +79,13 @@ class Sampling:
         return self.start[place] + np.floor(np.arange(n) * self.g[place]).astype(int)
 
 
-def sampling(observables, replica):
-    """Sampling that does for each of several observables [n][n_place]; replica [n][n_place]."""
+def sampling(observables, replica, n_rung):
+    """Sampling that does for each of several observables [n][n_place]; replica [n][n_place]. Ladders start alike, so
+    their mean tells with less noise when a rung is equilibrated."""
     n_row, n_place = replica.shape
-    start = np.array([max(equilibration(o[:, p]) for o in observables) for p in range(n_place)])
+    means = [observable.reshape(n_row, -1, n_rung).mean(axis=1) for observable in observables]
+    start = np.array([max(equilibration(mean[:, k]) for mean in means) for k in range(n_rung)])
+    start = np.tile(start, n_place // n_rung)
     g_rung = [max(inefficiency(o[start[p] :, p : p + 1]) for o in observables) for p in range(n_place)]
     common = min(int(start.max()), n_row // 2)
     where = places_of_replicas(replica[common:])
@@ -90,6 +98,8 @@ def sampling(observables, replica):
 
 class Reweighting:
     """MBAR over all rungs. `energy` [n][n_place] in kcal/mol; several ladders are pooled rung by rung.
+
+    Raises NotConnected where pymbar does not find free energies that mean something.
 
     f, f_error [n_rung]: reduced free energies, f[0] = 0, with standard errors."""
 
@@ -107,8 +117,15 @@ class Reweighting:
         self.rows, self.places = np.concatenate(self.rows), np.concatenate(self.places)
         self.n_sample = np.bincount(self.places % n_rung, minlength=n_rung)
         self.energy = energy[self.rows, self.places]
-        self._mbar = _pymbar().MBAR(self.beta[:, None] * self.energy, self.n_sample)
-        differences = self._mbar.compute_free_energy_differences()
+        pymbar = _pymbar()
+        try:
+            self._mbar = pymbar.MBAR(self.beta[:, None] * self.energy, self.n_sample)
+            differences = self._mbar.compute_free_energy_differences()
+            shared = np.diag(self._mbar.compute_overlap()["matrix"], 1) if n_rung > 1 else np.ones(1)
+        except (pymbar.utils.ParameterError, np.linalg.LinAlgError):
+            raise NotConnected from None
+        if np.any(shared < LEAST_OVERLAP):
+            raise NotConnected
         self.f, self.f_error = differences["Delta_f"][0], differences["dDelta_f"][0]
 
     def take(self, observable):
