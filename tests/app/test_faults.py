@@ -106,10 +106,11 @@ def test_suspended_job_goes_on(chain, flashrex, tmp_path):
         wait_for(tmp_path / "out" / "checkpoint", process)
         ranks = children(process.pid)
         assert len(ranks) == 2
-        for number in (signal.SIGSTOP, signal.SIGCONT):
-            for rank in ranks:
-                os.kill(rank, number)
-            time.sleep(7 if number == signal.SIGSTOP else 0)
+        # one waits for the other when it is stopped, and again when it is let go
+        for rank, number, seconds in ((1, signal.SIGSTOP, 0.5), (0, signal.SIGSTOP, 7), (0, signal.SIGCONT, 0.5)):
+            os.kill(ranks[rank], number)
+            time.sleep(seconds)
+        os.kill(ranks[1], signal.SIGCONT)
         assert process.wait(timeout=60) == 0
     finally:
         process.kill()
