@@ -62,7 +62,7 @@ def test_swapped_or_wrong_betas_show(harmonic):
 def test_weights_are_those_of_mbar(harmonic):
     mbar = Reweighting(BETA, harmonic, independent(*harmonic.shape))
     weights = np.exp(mbar.log_weights(mbar.energy, BETA[2]))
-    assert np.allclose(weights / weights.sum(), mbar._mbar.W_nk[:, 2], rtol=1e-6, atol=1e-12)
+    assert np.allclose(weights / weights.sum(), mbar._all.W_nk[:, 2], rtol=1e-6, atol=1e-12)
 
 
 def z_scores_of_folded_fraction(betas, targets, repetitions=60):
@@ -174,4 +174,10 @@ def test_what_is_left_out_is_the_same_on_all_ladders(rng):
     assert found.start[0] == found.start[2] < found.start[1] == found.start[3]
     assert 100 < found.start[1] < 600
     assert found.n_effective[1] == pytest.approx((2000 - found.start[1]) / found.g[1])
-    assert found.rows(1)[0] == found.start[1] and found.rows(1)[-1] < 2000
+    mbar = Reweighting(BETA[:2], 8 + 0.1 * series, found)
+    for place in range(4):
+        rows = mbar.rows[mbar.places == place]
+        assert rows.tolist() == list(range(found.start[place], 2000))
+        independent = rows[mbar.independent[mbar.places == place]]
+        assert independent[0] == found.start[place]
+        assert set(np.diff(independent)) <= {np.floor(found.g[place]), np.ceil(found.g[place])}

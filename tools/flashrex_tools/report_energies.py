@@ -56,7 +56,10 @@ def _mbar_section(page, analysis):
     page.section("mbar", "Free energies and averages by MBAR")
     mbar = ensemble.mbar
     if mbar:
-        page.add(f"From {len(mbar.rows):,} decorrelated samples of all rungs together.")
+        page.add(
+            f"Means of {len(mbar.rows):,} samples of all rungs together, errors of {mbar.independent.sum():,} of them "
+            "that are decorrelated."
+        )
         together, f = mbar.average(mbar.energy, run.beta), (mbar.f, mbar.f_error)
     else:
         page.add(NOT_CONNECTED)

@@ -198,10 +198,10 @@ def methods_section(page, analysis):
         "12, 1799; pymbar). The statistical inefficiency is the larger of that of the series at the rung and that "
         "along the replicas (Chodera et al., J. Chem. Theory Comput. 2007, 3, 26), so that a replica that takes its "
         "fold along from rung to rung does not count as many independent ones.",
-        f"Averages and their standard errors: MBAR (Shirts and Chodera, J. Chem. Phys. 2008, 129, 124105) on "
-        f"decorrelated samples, at most {MOST_SAMPLES:,}. Histograms and surfaces use all samples after "
-        "equilibration. Overlap: one minus the Kolmogorov–Smirnov distance, which for canonical energies is the shared "
-        "area.",
+        f"Averages: MBAR (Shirts and Chodera, J. Chem. Phys. 2008, 129, 124105) on all samples after equilibration, "
+        f"thinned out to about {MOST_SAMPLES:,} where there are more; their standard errors are those of "
+        "decorrelated samples. Histograms and surfaces use all samples after equilibration. Overlap: one minus the "
+        "Kolmogorov–Smirnov distance, which for canonical energies is the shared area.",
         "RMSD after superposition (MDAnalysis). Native contacts: pairs of C-alpha three or more residues apart and "
         "within 8 Å in the reference; Q is the mean of 1/(1 + exp(5 (r − 1.2 r₀)/Å)) (Best, Hummer, Eaton, PNAS 2013, "
         "110, 17874).",

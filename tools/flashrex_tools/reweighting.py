@@ -14,7 +14,7 @@ import numpy as np
 from .exchange_statistics import places_of_replicas
 
 BOLTZMANN = 0.0019872  # kcal/mol/K, as in src/core/units.h
-MOST_SAMPLES = 40_000  # that MBAR is solved with; more are thinned out evenly
+MOST_SAMPLES = 40_000  # that MBAR is solved with, about; more are thinned out evenly
 LEAST_OVERLAP = 1e-4  # of neighbours in MBAR's overlap matrix; errors of f are 5 kT and more below
 FEWEST_ROWS = 20  # a series shorter than this says nothing
 MOST_ORIGINS, MOST_POINTS = 40, 8000  # of the search for the end of equilibration
@@ -73,11 +73,6 @@ class Sampling:
     def n_effective(self):
         return (self.n_row - self.start) / self.g
 
-    def rows(self, place):
-        """Decorrelated rows of a place: every g-th."""
-        n = max(1, int(self.n_effective[place]))
-        return self.start[place] + np.floor(np.arange(n) * self.g[place]).astype(int)
-
 
 def sampling(observables, replica, n_rung):
     """Sampling that does for each of several observables [n][n_place]; replica [n][n_place]. Ladders start alike, so
@@ -97,36 +92,43 @@ def sampling(observables, replica, n_rung):
 
 
 class Reweighting:
-    """MBAR over all rungs. `energy` [n][n_place] in kcal/mol; several ladders are pooled rung by rung.
+    """MBAR over all rungs. `energy` [n][n_place] in kcal/mol; several ladders are pooled rung by rung. Averages are of
+    all samples after equilibration, their errors those of decorrelated samples, every g-th.
 
     Raises NotConnected where pymbar does not find free energies that mean something.
 
     f, f_error [n_rung]: reduced free energies, f[0] = 0, with standard errors."""
 
     def __init__(self, beta, energy, sampling):
-        n_rung = len(beta)
         self.beta = np.asarray(beta, np.float64)
-        wanted = sum(len(sampling.rows(p)) for p in range(energy.shape[1]))
-        thin = -(-wanted // MOST_SAMPLES)
-        self.rows, self.places = [], []
-        for rung in range(n_rung):
-            for place in range(rung, energy.shape[1], n_rung):
-                rows = sampling.rows(place)[::thin]
-                self.rows.append(rows)
-                self.places.append(np.full(len(rows), place))
-        self.rows, self.places = np.concatenate(self.rows), np.concatenate(self.places)
-        self.n_sample = np.bincount(self.places % n_rung, minlength=n_rung)
+        n_rung, n_place = len(beta), energy.shape[1]
+        stride = -(-int(np.sum(sampling.n_row - sampling.start)) // MOST_SAMPLES)
+        samples = []
+        for place in sorted(range(n_place), key=lambda place: place % n_rung):
+            rows = np.arange(sampling.start[place], sampling.n_row, stride)
+            step = max(1.0, sampling.g[place] / stride)
+            independent = np.zeros(len(rows), bool)
+            independent[np.floor(np.arange(max(1, int(len(rows) / step))) * step).astype(int)] = True
+            samples.append((rows, np.full(len(rows), place), independent))
+        self.rows, self.places, self.independent = map(np.concatenate, zip(*samples))
         self.energy = energy[self.rows, self.places]
-        pymbar = _pymbar()
+        self.n_sample = np.bincount(self.places % n_rung, minlength=n_rung)
+        self._all = self._solve(slice(None))
+        self._independent = self._solve(self.independent)
+        self.f = self._all.f_k - self._all.f_k[0]
+        self.f_error = self._independent.compute_free_energy_differences()["dDelta_f"][0]
+
+    def _solve(self, chosen):
+        pymbar, n_rung = _pymbar(), len(self.beta)
+        n_sample = np.bincount(self.places[chosen] % n_rung, minlength=n_rung)
         try:
-            self._mbar = pymbar.MBAR(self.beta[:, None] * self.energy, self.n_sample)
-            differences = self._mbar.compute_free_energy_differences()
-            shared = np.diag(self._mbar.compute_overlap()["matrix"], 1) if n_rung > 1 else np.ones(1)
+            mbar = pymbar.MBAR(self.beta[:, None] * self.energy[chosen], n_sample)
+            shared = np.diag(mbar.compute_overlap()["matrix"], 1) if n_rung > 1 else np.ones(1)
         except (pymbar.utils.ParameterError, np.linalg.LinAlgError):
             raise NotConnected from None
         if np.any(shared < LEAST_OVERLAP):
             raise NotConnected
-        self.f, self.f_error = differences["Delta_f"][0], differences["dDelta_f"][0]
+        return mbar
 
     def take(self, observable):
         """Of an observable [n][n_place] the values that belong to the samples, [n_sample]."""
@@ -135,14 +137,20 @@ class Reweighting:
     def average(self, values, beta):
         """Mean and standard error, at each of beta [n], of values [n_sample] or [n][n_sample]."""
         values = np.asarray(values, np.float64)
-        reduced = np.asarray(beta)[:, None] * self.energy
         if np.ptp(values) == 0:
             return np.full(len(beta), values.flat[0]), np.zeros(len(beta))
+        mean = self._expectation(self._all, slice(None), values, beta, False)["mu"]
+        chosen = values[..., self.independent]
+        if np.ptp(chosen) == 0:
+            return mean, np.zeros(len(beta))
+        return mean, self._expectation(self._independent, self.independent, chosen, beta, True)["sigma"]
+
+    def _expectation(self, mbar, chosen, values, beta, uncertain):
+        reduced = np.asarray(beta)[:, None] * self.energy[chosen]
         with np.errstate(divide="ignore"):  # it takes the logarithm of values that may be zero
-            answer = self._mbar.compute_expectations(
-                values, u_kn=reduced, state_dependent=values.ndim == 2
+            return mbar.compute_expectations(
+                values, u_kn=reduced, state_dependent=values.ndim == 2, compute_uncertainty=uncertain
             )
-        return answer["mu"], answer["sigma"]
 
     def heat_capacity(self, beta):
         """Potential part k beta^2 var(U) in kcal/mol/K with standard error, at each of beta [n]. The error of
