@@ -5,6 +5,7 @@
 #include "sha256.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #define TEMPORARY FRX_CHECKPOINT ".tmp"
+#define LINK      FRX_CHECKPOINT_PREVIOUS ".tmp"
 #define DIGEST    (FRX_SHA256_TEXT - 1) /* bytes at the end of the file */
 #define PIECE     (INT64_C(1) << 30)    /* bytes per MPI message */
 
@@ -69,6 +71,7 @@ static enum frx_status write_file(const char *path, int n_part, const struct frx
     put_parts(&writer, n_part, part);
     int failed = fflush(writer.file) != 0 || ferror(writer.file) || fsync(fileno(writer.file)) != 0;
     const int reason = errno;
+    (void)posix_fadvise(fileno(writer.file), 0, 0, POSIX_FADV_DONTNEED); /* read back what the disk has */
     failed |= fclose(writer.file) != 0;
     if (failed) return FRX_FAIL(FRX_ERR_IO, "cannot write %s: %s", path, strerror(reason));
     return FRX_OK;
@@ -176,18 +179,40 @@ static enum frx_status replace(const char *directory, const char *from, const ch
     return status;
 }
 
-enum frx_status frx_checkpoint_write(const char *directory, int n_part,
-                                     const struct frx_checkpoint_part *part) {
+static enum frx_status verify(const char *directory, const char *name) {
+    struct frx_checkpoint written = {0};
+    FRX_TRY(load(directory, name, &written));
+    frx_checkpoint_clear(&written);
+    return FRX_OK;
+}
+
+enum frx_status frx_checkpoint_make(const char *directory, int n_part,
+                                    const struct frx_checkpoint_part *part) {
     char *path = frx_run_path(directory, TEMPORARY);
     if (!path) return FRX_FAIL(FRX_ERR_MEMORY, "no memory for a path");
-    const enum frx_status status = write_file(path, n_part, part);
+    enum frx_status status = write_file(path, n_part, part);
+    if (status == FRX_OK) status = verify(directory, TEMPORARY);
+    if (status != FRX_OK) unlink(path); /* a full disk can use the space */
     free(path);
-    FRX_TRY(status);
-    struct frx_checkpoint written = {0};
-    FRX_TRY(load(directory, TEMPORARY, &written));
-    frx_checkpoint_clear(&written);
-    if (is_there(directory, FRX_CHECKPOINT))
-        FRX_TRY(replace(directory, FRX_CHECKPOINT, FRX_CHECKPOINT_PREVIOUS));
+    return status;
+}
+
+/* A second name for the present checkpoint, so that it is there while it is being replaced; where the file
+ * system has no links, it takes the other name, and a kill right afterwards leaves the previous one alone. */
+static enum frx_status keep_present(const char *directory) {
+    char *present = frx_run_path(directory, FRX_CHECKPOINT), *link_path = frx_run_path(directory, LINK);
+    int linked = 0;
+    if (present && link_path) {
+        unlink(link_path); /* of a job that was killed */
+        linked = link(present, link_path) == 0;
+    }
+    free(present);
+    free(link_path);
+    return replace(directory, linked ? LINK : FRX_CHECKPOINT, FRX_CHECKPOINT_PREVIOUS);
+}
+
+enum frx_status frx_checkpoint_publish(const char *directory) {
+    if (verify(directory, FRX_CHECKPOINT) == FRX_OK) FRX_TRY(keep_present(directory));
     FRX_TRY(replace(directory, TEMPORARY, FRX_CHECKPOINT));
     return frx_run_sync(directory);
 }

@@ -31,10 +31,16 @@ struct frx_checkpoint {
     char notice[FRX_MESSAGE_SIZE];
 };
 
-/* Write the checkpoint of a run directory. Errors: FRX_ERR_IO, and the older checkpoints are as they were.
- * Local, by one rank. */
-FRX_CHECKED enum frx_status frx_checkpoint_write(const char *directory, int n_part,
-                                                 const struct frx_checkpoint_part *part);
+/* Write a checkpoint under a temporary name, force it to the disk, read it back and compare its hash. It does
+ * not count before frx_checkpoint_publish. Errors: FRX_ERR_IO, and nothing is left behind. Local, by one
+ * rank. */
+FRX_CHECKED enum frx_status frx_checkpoint_make(const char *directory, int n_part,
+                                                const struct frx_checkpoint_part *part);
+
+/* Let the one that was made be the checkpoint, and the one before it the previous one - unless that is
+ * damaged: then the previous one stays, which is what the run went on from. At any moment there is a good
+ * one. Errors: FRX_ERR_IO. Local, by one rank, when all ranks agree. */
+FRX_CHECKED enum frx_status frx_checkpoint_publish(const char *directory);
 
 /* Read the newest good checkpoint of a run directory on rank 0 and give it to all ranks. A directory that has
  * none at all, or does not exist, is no error: n_byte is 0. Owned by the caller. Errors: FRX_ERR_FORMAT if

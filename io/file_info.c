@@ -131,9 +131,9 @@ static enum frx_status read_step(hid_t file, int64_t frame, int64_t *step) {
     return FRX_OK;
 }
 
-/* Committed frames and exchange events: what the file says, unless a crash in the middle of a flush left it
- * with less. */
-static enum frx_status read_committed(hid_t file, int64_t committed[2]) {
+/* Committed frames and exchange events: what the journal says (NULL: nothing), else what the file says, but
+ * no more than there are. */
+static enum frx_status read_committed(hid_t file, const int64_t *counted, int64_t committed[2]) {
     FRX_HID dataset = H5I_INVALID_HID, frames = H5I_INVALID_HID, exchanges = H5I_INVALID_HID;
     int64_t shape[1], extent[2];
     char place[FRX_PLACE_SIZE];
@@ -142,6 +142,7 @@ static enum frx_status read_committed(hid_t file, int64_t committed[2]) {
     FRX_TRY(frx_hdf5_open_dataset(file, "committed", &dataset));
     if (shape[0] != 2 || H5Dread(dataset, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, committed) < 0)
         return FRX_FAIL(FRX_ERR_FORMAT, "%s cannot be read", place);
+    if (counted) memcpy(committed, counted, 2 * sizeof *committed);
     FRX_TRY(frx_hdf5_open_group(file, "frames", &frames));
     FRX_TRY(read_shape(frames, "step", 1, &extent[0]));
     FRX_TRY(frx_hdf5_open_group(file, "exchanges", &exchanges));
@@ -162,9 +163,7 @@ static enum frx_status add_segment(hid_t file, const int64_t *counted, struct fr
     FRX_TRY(describe_ladder(run, &adapting, info));
     FRX_TRY(frx_hdf5_open_group(file, "frames", &frames));
     FRX_TRY(read_shape(frames, "position", 4, shape));
-    FRX_TRY(read_committed(file, committed));
-    for (int k = 0; counted && k < 2; k++)
-        if (counted[k] < committed[k]) committed[k] = counted[k];
+    FRX_TRY(read_committed(file, counted, committed));
     if (shape[1] != (int64_t)info->n_ladder * info->n_rung) {
         char place[FRX_PLACE_SIZE];
         frx_hdf5_place(frames, "position", place);

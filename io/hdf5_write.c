@@ -28,6 +28,7 @@ static enum frx_status write_bytes(const char *path, const char *bytes, size_t n
         if (part < 0 && errno != EINTR) reason = errno;
         if (part > 0) bytes += part, n -= (size_t)part;
     }
+    if (reason == 0 && fsync(file) != 0) reason = errno;
     if (close(file) != 0 && reason == 0) reason = errno;
     if (reason == 0) return FRX_OK;
     unlink(path);

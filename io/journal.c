@@ -82,21 +82,12 @@ static enum frx_status write_text(const char *path, const char *text) {
     return failed ? FRX_FAIL(FRX_ERR_IO, "cannot write %s: %s", path, strerror(reason)) : FRX_OK;
 }
 
-enum frx_status frx_journal_write(const char *directory, int n, const int64_t (*rows)[2]) {
-    char *path = frx_run_path(directory, FRX_JOURNAL),
-         *temporary = frx_run_path(directory, FRX_JOURNAL ".tmp");
+enum frx_status frx_journal_write(const char *path, int n, const int64_t (*rows)[2]) {
     char *text = make_text(n, rows);
-    enum frx_status status = FRX_OK;
-    if (!path || !temporary || !text)
-        status = FRX_FAIL(FRX_ERR_MEMORY, "no memory for the journal");
-    else
-        status = write_text(temporary, text);
-    if (status == FRX_OK && rename(temporary, path) != 0)
-        status = FRX_FAIL(FRX_ERR_IO, "cannot write %s: %s", path, strerror(errno));
-    free(path);
-    free(temporary);
+    if (!text) return FRX_FAIL(FRX_ERR_MEMORY, "no memory for the journal");
+    const enum frx_status status = write_text(path, text);
     free(text);
-    return status == FRX_OK ? frx_run_sync(directory) : status;
+    return status;
 }
 
 static enum frx_status read_text(const char *path, char **text) {

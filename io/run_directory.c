@@ -3,6 +3,7 @@
 #include "checkpoint.h"
 #include "journal.h"
 #include "pdb.h"
+#include "run_file.h"
 #include "view.h"
 
 #include <dirent.h>
@@ -38,16 +39,29 @@ int frx_run_count_segments(const char *directory) {
     return n - 1;
 }
 
+enum frx_status frx_run_read_committed(const char *directory, int n, int64_t (*rows)[2]) {
+    int64_t(*found)[2];
+    int n_found;
+    memset(rows, 0, (size_t)n * sizeof *rows);
+    FRX_TRY(frx_journal_read(directory, &n_found, &found));
+    if (found) memcpy(rows, found, (size_t)(n < n_found ? n : n_found) * sizeof *rows);
+    free(found);
+    return FRX_OK;
+}
+
 static int ends_with(const char *text, const char *end) {
     const size_t n = strlen(text), n_end = strlen(end);
     return n >= n_end && strcmp(text + n - n_end, end) == 0;
 }
 
+static int is_checkpoint(const char *name) {
+    return strcmp(name, FRX_CHECKPOINT) == 0 || strcmp(name, FRX_CHECKPOINT_PREVIOUS) == 0;
+}
+
 /* The names of a run's files. */
 static int is_output(const char *name) {
     return (strncmp(name, "segment_", 8) == 0 && ends_with(name, ".h5")) || strcmp(name, FRX_RUN_PDB) == 0 ||
-           strcmp(name, FRX_JOURNAL) == 0 || strcmp(name, FRX_CHECKPOINT) == 0 ||
-           strcmp(name, FRX_CHECKPOINT_PREVIOUS) == 0 ||
+           strcmp(name, FRX_JOURNAL) == 0 || strcmp(name, FRX_RUN_FILE) == 0 || is_checkpoint(name) ||
            ((strncmp(name, "T_", 2) == 0 || strncmp(name, "ladder_", 7) == 0) && ends_with(name, ".h5md")) ||
            (strncmp(name, "diverged_", 9) == 0 && (ends_with(name, ".h5") || ends_with(name, ".pdb")));
 }
@@ -129,6 +143,7 @@ static enum frx_status make_views(const char *directory, const struct frx_segmen
     for (int p = 0; p < shape->n_place && status == FRX_OK; p++) {
         char name[FRX_VIEW_NAME_SIZE];
         frx_view_name(shape->n_ladder, shape->n_rung, options->beta, p, name);
+        if (options->n_previous > 0 && exists(directory, name)) continue; /* it follows the run file */
         char *path = temporary_path(directory, name);
         if (!path)
             status = FRX_FAIL(FRX_ERR_MEMORY, "no memory for a path");
@@ -140,22 +155,47 @@ static enum frx_status make_views(const char *directory, const struct frx_segmen
     return status;
 }
 
+/* Journal and run file, under temporary names. */
+static enum frx_status make_counts(const char *directory, const struct frx_segment_shape *shape,
+                                   const char *generator, int n_segment, int n_adapting,
+                                   const int64_t (*rows)[2]) {
+    char *journal = temporary_path(directory, FRX_JOURNAL), *file = temporary_path(directory, FRX_RUN_FILE);
+    enum frx_status status = journal && file ? frx_journal_write(journal, n_segment, rows)
+                                             : FRX_FAIL(FRX_ERR_MEMORY, "no memory for a path");
+    if (status == FRX_OK) status = frx_run_file_create(file, shape, generator, n_segment, n_adapting, rows);
+    free(journal);
+    free(file);
+    return status;
+}
+
+enum frx_status frx_run_show(const char *directory, const struct frx_segment_shape *shape,
+                             const char *generator, int n_segment, int n_adapting, const int64_t (*rows)[2]) {
+    FRX_TRY(make_counts(directory, shape, generator, n_segment, n_adapting, rows));
+    FRX_TRY(publish_file(directory, FRX_JOURNAL TEMPORARY));
+    FRX_TRY(publish_file(directory, FRX_RUN_FILE TEMPORARY));
+    return frx_run_sync(directory);
+}
+
 static enum frx_status make_all(const char *directory, const struct frx_segment_shape *shape,
-                                const struct frx_trajectory_options *options) {
+                                const struct frx_trajectory_options *options, const int64_t (*rows)[2]) {
     char segment_name[32];
     snprintf(segment_name, sizeof segment_name, FRX_SEGMENT_FORMAT, options->n_previous + 1);
     FRX_TRY(make_segment(directory, segment_name, shape, options));
+    const int n_segment = options->n_previous + 1;
+    FRX_TRY(make_counts(directory, shape, options->generator, n_segment,
+                        options->adapting ? n_segment : options->n_adapting, rows));
     if (options->n_previous == 0) FRX_TRY(make_pdb(directory, options));
     return options->adapting ? FRX_OK : make_views(directory, shape, options);
 }
 
-/* The journal goes first: it takes rows away that the new segment will have again. A kill in between is
- * mended by continuing once more, for the checkpoint says everything. */
+/* A kill in the middle is harmless, whatever the order of the names: a new run has no checkpoint yet and
+ * starts again; of a run that is continued nothing changes but the segment that has no rows. */
 static enum frx_status publish(const char *directory, const struct frx_trajectory_options *options) {
-    if (options->n_previous > 0)
-        FRX_TRY(frx_journal_write(directory, options->n_previous, options->previous));
-    else if (options->overwrite)
+    if (options->n_previous == 0 && options->overwrite) {
+        FRX_TRY(for_each(directory, is_checkpoint, delete_file)); /* first: it speaks of the other files */
+        FRX_TRY(frx_run_sync(directory));
         FRX_TRY(for_each(directory, is_output, delete_file));
+    }
     FRX_TRY(for_each(directory, is_temporary_output, publish_file));
     return frx_run_sync(directory);
 }
@@ -163,9 +203,10 @@ static enum frx_status publish(const char *directory, const struct frx_trajector
 enum frx_status frx_run_sync(const char *directory) {
     const int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (descriptor < 0) return FRX_FAIL(FRX_ERR_IO, "cannot open %s: %s", directory, strerror(errno));
-    fsync(descriptor);
+    const int failed = fsync(descriptor) != 0 && errno != EINVAL; /* some file systems cannot */
+    const int reason = errno;
     close(descriptor);
-    return FRX_OK;
+    return failed ? FRX_FAIL(FRX_ERR_IO, "cannot write %s: %s", directory, strerror(reason)) : FRX_OK;
 }
 
 static enum frx_status refuse_existing(const char *directory, const char *name) {
@@ -173,14 +214,14 @@ static enum frx_status refuse_existing(const char *directory, const char *name) 
 }
 
 enum frx_status frx_run_create(const char *directory, const struct frx_segment_shape *shape,
-                               const struct frx_trajectory_options *options) {
+                               const struct frx_trajectory_options *options, const int64_t (*rows)[2]) {
     const int made = mkdir(directory, 0777) == 0;
     if (!made && errno != EEXIST)
         return FRX_FAIL(FRX_ERR_IO, "cannot make directory %s: %s", directory, strerror(errno));
     if (!options->overwrite && options->n_previous == 0)
         FRX_TRY(for_each(directory, is_output, refuse_existing));
     FRX_TRY(for_each(directory, is_temporary_output, delete_file));
-    enum frx_status status = make_all(directory, shape, options);
+    enum frx_status status = make_all(directory, shape, options, rows);
     if (status == FRX_OK) status = publish(directory, options);
     if (status == FRX_OK) return FRX_OK;
     char message[FRX_MESSAGE_SIZE];

@@ -61,15 +61,17 @@ enum frx_status frx_segment_close(struct frx_segment *segment) {
     return status;
 }
 
-/* 0 or the reason why [from, end) of the file cannot be filled later. Where space cannot be reserved, at
- * least ask how much there is. */
+/* 0 or the reason why [from, end) of the file cannot be filled later. The file has that length then. Where
+ * space cannot be reserved, at least ask how much there is. */
 static int reserve_space(int file, int64_t from, int64_t end) {
     struct statvfs disk;
     while (end > from && fallocate(file, 0, from, end - from) != 0) {
         if (errno == EINTR) continue;
         if (errno != EOPNOTSUPP && errno != ENOSYS) return errno;
-        if (fstatvfs(file, &disk) != 0) return 0;
-        return (double)disk.f_bavail * (double)disk.f_frsize < (double)(end - from) ? ENOSPC : 0;
+        if (fstatvfs(file, &disk) == 0 &&
+            (double)disk.f_bavail * (double)disk.f_frsize < (double)(end - from))
+            return ENOSPC;
+        return ftruncate(file, end) == 0 ? 0 : errno; /* a file shorter than its superblock says is damaged */
     }
     return 0;
 }

@@ -21,7 +21,14 @@ struct frx_trajectory {
     int rank, n_local;
     struct frx_segment segment;
     int64_t n_frame, n_exchange; /* committed */
-    enum frx_status failure;     /* of an earlier call, the same on all ranks */
+    int64_t skip[2];             /* rows still to come that an earlier segment has */
+
+    /* on rank 0: for showing what is committed */
+    char *directory, *generator;
+    int n_segment, n_adapting;
+    int64_t (*rows)[2]; /* [n_segment] the last is this segment's */
+
+    enum frx_status failure; /* of an earlier call, the same on all ranks */
     char failure_message[FRX_MESSAGE_SIZE];
 
     /* frames not yet committed: at most `capacity` */
@@ -67,6 +74,7 @@ static enum frx_status allocate_buffers(struct frx_trajectory *t) {
 #define ALLOCATE(pointer, n) complete &= (t->pointer = calloc((n) + 1, sizeof *t->pointer)) != NULL
     ALLOCATE(positions, capacity * n_local * (size_t)shape->n_bead * 3);
     ALLOCATE(labels, capacity * n_local);
+    ALLOCATE(rows, (size_t)t->n_segment);
     ALLOCATE(step, capacity);
     ALLOCATE(time, capacity);
     ALLOCATE(adapting, capacity);
@@ -96,6 +104,9 @@ static enum frx_status allocate_buffers(struct frx_trajectory *t) {
 
 static void destroy(struct frx_trajectory *t) {
     for (int c = 0; c < FRX_N_COLUMN; c++) free(t->exchange[c]);
+    free(t->directory);
+    free(t->generator);
+    free(t->rows);
     free(t->positions);
     free(t->labels);
     free(t->step);
@@ -118,9 +129,13 @@ static enum frx_status open_run(struct frx_trajectory *t, const char *directory,
                                 const struct frx_trajectory_options *options) {
     const struct frx_segment_shape shape = t->segment.shape;
     enum frx_status status = allocate_buffers(t);
+    if (status == FRX_OK && (!t->directory || !t->generator))
+        status = FRX_FAIL(FRX_ERR_MEMORY, "no memory for a path");
     FRX_TRY(frx_io_agree(t->comm, status));
     MPI_Gather(&t->n_local, 1, MPI_INT, t->n_local_of_rank, 1, MPI_INT, 0, t->comm);
-    if (t->rank == 0) status = frx_run_create(directory, &shape, options);
+    if (options->n_previous > 0)
+        memcpy(t->rows, options->previous, (size_t)options->n_previous * sizeof *t->rows);
+    if (t->rank == 0) status = frx_run_create(directory, &shape, options, (const int64_t(*)[2])t->rows);
     FRX_TRY(frx_io_agree(t->comm, status));
     char name[32];
     snprintf(name, sizeof name, FRX_SEGMENT_FORMAT, options->n_previous + 1);
@@ -151,6 +166,11 @@ enum frx_status frx_trajectory_create(MPI_Comm comm, const char *directory,
     t->n_local = options->n_local;
     t->timestep = options->timestep;
     t->commit_interval = options->commit_interval;
+    t->n_segment = options->n_previous + 1;
+    t->n_adapting = options->adapting ? t->n_segment : options->n_adapting;
+    memcpy(t->skip, options->skip, sizeof t->skip);
+    t->directory = strdup(directory);
+    t->generator = strdup(options->generator);
     t->segment.shape = frx_segment_shape(options->n_ladder, options->n_rung, options->system->n_bead);
     t->segment.shape.adapting = options->adapting != 0;
     t->capacity = t->segment.shape.frame_chunk;
@@ -179,6 +199,10 @@ static int frames_until_commit(const struct frx_trajectory *t) {
 
 enum frx_status frx_trajectory_append_frame(struct frx_trajectory *t, const struct frx_frame *frame) {
     if (t->failure != FRX_OK) return frx_trajectory_commit(t);
+    if (t->skip[0] > 0) {
+        t->skip[0]--;
+        return FRX_OK;
+    }
     const int f = t->n_pending++;
     t->step[f] = frame->step;
     t->time[f] = (double)frame->step * t->timestep;
@@ -203,6 +227,10 @@ static void keep(struct frx_trajectory *t, enum frx_column column, const void *v
 enum frx_status frx_trajectory_append_exchange(struct frx_trajectory *t,
                                                const struct frx_exchange_record *record) {
     if (t->failure != FRX_OK) return frx_trajectory_commit(t);
+    if (t->skip[1] > 0) {
+        t->skip[1]--;
+        return FRX_OK;
+    }
     if (t->rank == 0) {
         const uint8_t adapting = record->adapting != 0;
         keep(t, FRX_EXCHANGE_EVENT, &record->event);
@@ -302,6 +330,16 @@ static enum frx_status write_and_flush(struct frx_trajectory *t) {
     return frx_io_agree(t->comm, frx_segment_flush(&t->segment));
 }
 
+/* Rank 0: count rows as committed, first for all readers of the run, then in the segment itself. */
+static enum frx_status count_committed(struct frx_trajectory *t, int64_t n_frame, int64_t n_exchange) {
+    int64_t *present = t->rows[t->n_segment - 1];
+    present[0] = n_frame;
+    present[1] = n_exchange;
+    FRX_TRY(frx_run_show(t->directory, &t->segment.shape, t->generator, t->n_segment, t->n_adapting,
+                         (const int64_t(*)[2])t->rows));
+    return frx_segment_write_committed(&t->segment, n_frame, n_exchange);
+}
+
 /* Each step that can fail on some ranks ends in agreement, so that all take part in the next one or none. */
 static enum frx_status commit(struct frx_trajectory *t) {
     const int64_t n_frame = t->n_frame + t->n_pending, n_exchange = t->n_exchange + t->n_exchange_pending;
@@ -318,7 +356,7 @@ static enum frx_status commit(struct frx_trajectory *t) {
         (void)!frx_segment_resize(&t->segment, t->n_frame, t->n_exchange);
         return status;
     }
-    if (t->rank == 0) status = frx_segment_write_committed(&t->segment, n_frame, n_exchange);
+    if (t->rank == 0) status = count_committed(t, n_frame, n_exchange);
     FRX_TRY(frx_io_agree(t->comm, status));
     t->n_frame = n_frame;
     t->n_exchange = n_exchange;

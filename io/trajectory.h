@@ -37,10 +37,11 @@ struct frx_trajectory_options {
     const char *build;     /* compiler, commit, libraries; any number of lines */
     int commit_interval;   /* frames after which to commit at the latest; 0: when the buffers are full */
     int overwrite;         /* replace the output of an earlier run in the same directory */
-    /* to continue a run: how many rows of each earlier segment count, frames and exchange events; 0 segments:
-     * a new run */
+    /* to continue a run: committed rows of each earlier segment, frames and exchange events; 0 segments: a
+     * new run */
     int n_previous;
     const int64_t (*previous)[2]; /* [n_previous] */
+    int64_t skip[2]; /* so many rows come again, the same to the bit: they are not written twice */
     /* a ladder that is adapted first: what is sampled meanwhile lies in segments of its own, without views */
     int adapting;   /* this segment is one of them; beta is the first of its ladders */
     int n_adapting; /* the first so many of the earlier segments are */
@@ -91,11 +92,16 @@ struct frx_trajectory;
 /* Number of segments in a run directory, 0 if there is none. Local. */
 int frx_run_count_segments(const char *directory);
 
+/* Committed rows of the first n segments of a run directory, frames and exchange events, into rows [n][2]; 0
+ * of those that its journal does not name. Errors: FRX_ERR_FORMAT if the journal is damaged, FRX_ERR_IO,
+ * FRX_ERR_MEMORY. Local. */
+FRX_CHECKED enum frx_status frx_run_read_committed(const char *directory, int n, int64_t (*rows)[2]);
+
 /* Create the run directory (its parent must exist; an existing directory is used) with segment_0001.h5, the
  * views and system.pdb, and open the segment on all ranks. There are no views while the ladder is adapted. A
- * run that is continued gets another segment, a journal that fixes what counts of the earlier ones, and new
- * views of them all; segments are never reopened for writing. All are made under temporary names first, so a
- * failure leaves no half-made output and an older one unharmed. *trajectory is owned by the caller. Errors:
+ * run that is continued gets another segment, which the views show behind the committed rows of the earlier
+ * ones; segments are never reopened for writing. All are made under temporary names first, so a failure
+ * leaves no half-made output and an older one unharmed. *trajectory is owned by the caller. Errors:
  * FRX_ERR_EXISTS if the directory holds a run and `overwrite` is 0, FRX_ERR_IO, FRX_ERR_ARGUMENT,
  * FRX_ERR_MEMORY; agreed on. Collective. */
 FRX_CHECKED enum frx_status frx_trajectory_create(MPI_Comm comm, const char *directory,

@@ -1,7 +1,7 @@
 #include "view.h"
 
 #include "hdf5_write.h"
-#include "run_directory.h"
+#include "run_file.h"
 #include "units.h"
 
 #include <stdio.h>
@@ -62,67 +62,38 @@ char *frx_view_topology(const struct frx_system *system) {
 
 /* ---- datasets ---- */
 
-/* Map rows of one segment, n of them or, for the growing one, all, behind the first `offset` rows of the
- * view. The view has no dimension for places. */
-static enum frx_status map_segment(hid_t properties, int segment, const char *source_name, int source_rank,
-                                   const struct frx_segment_shape *shape, int place, hsize_t offset,
-                                   hsize_t n) {
-    const hsize_t n_known = n == H5S_UNLIMITED ? 0 : n;
-    hsize_t source[4] = {n_known, (hsize_t)shape->n_place, (hsize_t)shape->n_bead, 3};
-    hsize_t dims[4] = {offset + n_known}, start[4] = {0}, count[4] = {n, 1, 1, 1};
-    hsize_t block[4] = {1, 1, source[2], 3}, most[4];
-    memcpy(most, source, sizeof most);
-    most[0] = H5S_UNLIMITED;
-    FRX_HID from = H5Screate_simple(source_rank, source, most);
-    if (place >= 0) start[1] = (hsize_t)place;
-    if (H5Sselect_hyperslab(from, H5S_SELECT_SET, start, NULL, count, block) < 0)
-        return FRX_HDF5_FAIL(FRX_ERR_IO, "cannot select rows of %s", source_name);
-    const int rank = source_rank > 1 ? source_rank - 1 : 1;
-    for (int d = 1; d < rank; d++) dims[d] = block[d] = source[d + 1];
-    memcpy(most, dims, sizeof most);
-    most[0] = H5S_UNLIMITED;
-    start[0] = offset;
-    start[1] = 0;
-    FRX_HID to = H5Screate_simple(rank, dims, most);
-    char segment_name[32];
-    snprintf(segment_name, sizeof segment_name, FRX_SEGMENT_FORMAT, segment);
-    if (H5Sselect_hyperslab(to, H5S_SELECT_SET, start, NULL, count, block) < 0 ||
-        H5Pset_virtual(properties, to, segment_name, source_name, from) < 0)
-        return FRX_HDF5_FAIL(FRX_ERR_IO, "cannot map %s of %s", source_name, segment_name);
-    return FRX_OK;
-}
-
-/* A virtual dataset of all rows of the segments' datasets with dimensions [n_row][n_place]..[3], for one
- * place; place < 0: dataset [n_row]. */
+/* A virtual dataset of all rows of a dataset of the run file with dimensions [n_row][n_place]..[3], for one
+ * place; place < 0: dataset [n_row]. It has as many rows as the run file has when it is opened. */
 static enum frx_status create_virtual(hid_t group, const char *name, const char *source_name, hid_t type,
-                                      int source_rank, const struct frx_segment_shape *shape,
-                                      const struct frx_trajectory_options *options, int place,
+                                      int source_rank, const struct frx_segment_shape *shape, int place,
                                       hid_t *dataset) {
+    const hsize_t n_place = (hsize_t)shape->n_place, n_bead = (hsize_t)shape->n_bead;
+    const hsize_t source[4] = {0, n_place, n_bead, 3}, source_most[4] = {H5S_UNLIMITED, n_place, n_bead, 3};
+    const hsize_t dims[3] = {0, n_bead, 3}, most[3] = {H5S_UNLIMITED, n_bead, 3};
+    hsize_t start[4] = {0};
+    const hsize_t count[4] = {H5S_UNLIMITED, 1, 1, 1}, block[4] = {1, 1, n_bead, 3},
+                  to_block[3] = {1, n_bead, 3};
+    const int rank = source_rank > 1 ? source_rank - 1 : 1;
     FRX_HID properties = H5Pcreate(H5P_DATASET_CREATE);
-    hsize_t offset = 0;
-    for (int s = options->n_adapting; s < options->n_previous; s++) {
-        const hsize_t n = (hsize_t)options->previous[s][0];
-        if (n > 0) FRX_TRY(map_segment(properties, s + 1, source_name, source_rank, shape, place, offset, n));
-        offset += n;
-    }
-    FRX_TRY(map_segment(properties, options->n_previous + 1, source_name, source_rank, shape, place, offset,
-                        H5S_UNLIMITED));
-    const hsize_t dims[4] = {offset, source_rank == 4 ? (hsize_t)shape->n_bead : 0, 3};
-    const hsize_t most[4] = {H5S_UNLIMITED, dims[1], 3};
-    FRX_HID space = H5Screate_simple(source_rank > 1 ? source_rank - 1 : 1, dims, most);
-    *dataset = H5Dcreate2(group, name, type, space, H5P_DEFAULT, properties, H5P_DEFAULT);
+    FRX_HID to = H5Screate_simple(rank, dims, most),
+            from = H5Screate_simple(source_rank, source, source_most);
+    int failed = H5Sselect_hyperslab(to, H5S_SELECT_SET, start, NULL, count, to_block) < 0;
+    if (place >= 0) start[1] = (hsize_t)place;
+    failed |= H5Sselect_hyperslab(from, H5S_SELECT_SET, start, NULL, count, block) < 0;
+    if (failed || H5Pset_virtual(properties, to, FRX_RUN_FILE, source_name, from) < 0)
+        return FRX_HDF5_FAIL(FRX_ERR_IO, "cannot map %s of the run file", source_name);
+    *dataset = H5Dcreate2(group, name, type, to, H5P_DEFAULT, properties, H5P_DEFAULT);
     FRX_HDF5_TRY(*dataset, FRX_ERR_IO, "cannot create virtual dataset %s", name);
     return FRX_OK;
 }
 
 /* An H5MD element: value, step and time. Step and time of the first are linked to by the others. */
 static enum frx_status create_element(hid_t parent, const char *name, const char *source_name, hid_t type,
-                                      int source_rank, const struct frx_segment_shape *shape,
-                                      const struct frx_trajectory_options *options, int place,
+                                      int source_rank, const struct frx_segment_shape *shape, int place,
                                       const char *unit, hid_t clock, hid_t *element) {
     FRX_HID value = H5I_INVALID_HID, step = H5I_INVALID_HID, time = H5I_INVALID_HID;
     FRX_TRY(frx_hdf5_create_group(parent, name, element));
-    FRX_TRY(create_virtual(*element, "value", source_name, type, source_rank, shape, options, place, &value));
+    FRX_TRY(create_virtual(*element, "value", source_name, type, source_rank, shape, place, &value));
     if (unit) FRX_TRY(frx_hdf5_put_string(value, "unit", unit));
     if (clock >= 0) {
         if (H5Lcreate_hard(clock, "step", *element, "step", H5P_DEFAULT, H5P_DEFAULT) < 0 ||
@@ -131,9 +102,8 @@ static enum frx_status create_element(hid_t parent, const char *name, const char
         return FRX_OK;
     }
     FRX_TRY(frx_hdf5_put_string(value, "units", "angstroms")); /* mdtraj's spelling, through /coordinates */
-    FRX_TRY(create_virtual(*element, "step", "/frames/step", H5T_NATIVE_INT64, 1, shape, options, -1, &step));
-    FRX_TRY(
-        create_virtual(*element, "time", "/frames/time", H5T_NATIVE_DOUBLE, 1, shape, options, -1, &time));
+    FRX_TRY(create_virtual(*element, "step", "/frames/step", H5T_NATIVE_INT64, 1, shape, -1, &step));
+    FRX_TRY(create_virtual(*element, "time", "/frames/time", H5T_NATIVE_DOUBLE, 1, shape, -1, &time));
     FRX_TRY(frx_hdf5_put_string(time, "unit", "ps"));
     return frx_hdf5_put_string(time, "units", "picoseconds");
 }
@@ -195,15 +165,15 @@ static enum frx_status write_view(hid_t file, const struct frx_segment_shape *sh
     FRX_TRY(frx_hdf5_create_group(file, "particles", &particles));
     FRX_TRY(frx_hdf5_create_group(particles, "trajectory", &trajectory));
     FRX_TRY(write_box(trajectory));
-    FRX_TRY(create_element(trajectory, "position", "/frames/position", H5T_NATIVE_FLOAT, 4, shape, options,
-                           place, "Angstrom", H5I_INVALID_HID, &position));
+    FRX_TRY(create_element(trajectory, "position", "/frames/position", H5T_NATIVE_FLOAT, 4, shape, place,
+                           "Angstrom", H5I_INVALID_HID, &position));
     FRX_TRY(frx_hdf5_create_group(file, "observables", &observables));
     FRX_TRY(create_element(observables, "potential_energy", "/frames/energy", H5T_NATIVE_DOUBLE, 2, shape,
-                           options, place, "kcal mol-1", position, &energy));
+                           place, "kcal mol-1", position, &energy));
     FRX_TRY(create_element(observables, "kinetic_energy", "/frames/kinetic_energy", H5T_NATIVE_DOUBLE, 2,
-                           shape, options, place, "kcal mol-1", position, &kinetic));
-    FRX_TRY(create_element(observables, "replica", "/frames/identity", H5T_NATIVE_UINT32, 2, shape, options,
-                           place, NULL, position, &identity));
+                           shape, place, "kcal mol-1", position, &kinetic));
+    FRX_TRY(create_element(observables, "replica", "/frames/identity", H5T_NATIVE_UINT32, 2, shape, place,
+                           NULL, position, &identity));
     if (H5Lcreate_hard(position, "value", file, "coordinates", H5P_DEFAULT, H5P_DEFAULT) < 0 ||
         H5Lcreate_hard(position, "time", file, "time", H5P_DEFAULT, H5P_DEFAULT) < 0)
         return FRX_HDF5_FAIL(FRX_ERR_IO, "cannot link the coordinates of a view");

@@ -1,8 +1,8 @@
 /* Private to io/: views, the small H5MD files that show one place of a run as a trajectory
- * (docs/formats.md, "Views"). They hold no coordinates: their datasets are virtual ones on the segments
- * beside them, of the finished ones the rows that count, and grow with the last. What analysis programs need
- * beyond the H5MD standard was tried and is tested: variable-length units, a group called `trajectory`, step
- * and time for every frame (MDAnalysis); `coordinates`, `time` with `units` and a JSON `topology` at the root
+ * (docs/formats.md, "Views"). They hold no coordinates: their datasets are virtual ones on the run file
+ * beside them (run_file.h) and grow with it, so they are made once. What analysis programs need beyond the
+ * H5MD standard was tried and is tested: variable-length units, a group called `trajectory`, step and time
+ * for every frame (MDAnalysis); `coordinates`, `time` with `units` and a JSON `topology` at the root
  * (mdtraj).
  *
  * Source: H5MD 1.1, de Buyl, Colberg, Hoefling, Comput. Phys. Commun. 185, 1546 (2014). */
@@ -11,9 +11,8 @@
 
 #include "segment.h"
 
-/* Create the view of a place of all segments in the same directory, options->n_previous finished ones and the
- * growing one, without those from adapting; `topology` is from frx_view_topology. Errors: FRX_ERR_IO. Local.
- */
+/* Create the view of a place of the run in the same directory; `topology` is from frx_view_topology. Errors:
+ * FRX_ERR_IO. Local. */
 FRX_CHECKED enum frx_status frx_view_create(const char *path, const struct frx_segment_shape *shape,
                                             const struct frx_trajectory_options *options, int place,
                                             const char *topology);

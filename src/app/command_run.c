@@ -14,6 +14,7 @@
 #include "watchdog.h"
 #include "whereabouts.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -54,7 +55,8 @@ static enum frx_status create_trajectory(struct frx_run *run, int overwrite) {
         .adapting = run->adapting,
         .n_adapting = run->n_adapting,
         .n_previous = run->n_segment - 1,
-        .previous = (const int64_t(*)[2])run->segment};
+        .previous = (const int64_t(*)[2])run->segment,
+        .skip = {run->skip[0], run->skip[1]}};
     enum frx_status status =
         frx_agree(session->comm,
                   config ? FRX_OK : FRX_FAIL(FRX_ERR_MEMORY, "out of memory for the text of the config"));
@@ -206,12 +208,14 @@ static enum frx_status make_run(struct frx_session *session, const struct frx_re
     FRX_TRY(status);
     run->exchange = frx_session_exchanges(session) ? *exchange : NULL;
     run->step = restart->counts.step;
+    memcpy(run->row, restart->counts.row, sizeof run->row);
+    memcpy(run->skip, restart->skip, sizeof run->skip);
     run->adapting = run->step < frx_session_adapt_steps(session);
     run->end_step = run->adapting ? frx_session_adapt_steps(session) : session->config.n_timesteps;
     run->stop_time = wish->stop_time;
     run->stop_reason = wish->stop_reason;
     if (run->step == session->config.n_timesteps) return FRX_OK; /* nothing left to write */
-    FRX_TRY(create_trajectory(run, wish->overwrite));
+    FRX_TRY(create_trajectory(run, wish->overwrite || restart->from_nothing));
     if (session->comm->rank == 0) frx_summary_discard(session->config.output);
     return FRX_OK;
 }
@@ -309,12 +313,21 @@ static enum frx_status read_wish(const struct frx_invocation *invocation, struct
     return FRX_OK;
 }
 
+/* Whether a message is about a lack of space. */
+static int is_full(const char *message) {
+    return strstr(message, strerror(ENOSPC)) || strstr(message, strerror(EDQUOT)) ||
+           strstr(message, strerror(EFBIG)) || strstr(message, "is the disk full?");
+}
+
 static enum frx_status run(const struct frx_invocation *invocation) {
     struct wish wish = {.stop_reason = "the end of its time"};
     struct frx_session session = {0};
     struct frx_restart restart = {0};
     FRX_TRY(read_wish(invocation, &wish));
     const enum frx_status status = open_and_run(invocation, &wish, &session, &restart);
+    if (status == FRX_ERR_IO && is_full(frx_error_message()))
+        advise(
+            "free some space, or ask for more, then go on with --continue: what was saved before is intact");
     frx_restart_clear(&restart);
     frx_session_close(&session);
     return status;
@@ -338,8 +351,8 @@ const struct frx_command frx_command_run = {
         "A run that was stopped or killed goes on with --continue as if nothing had happened, bit for\n"
         "bit, on any number of ranks; with a larger n_timesteps a finished one becomes longer.\n\n"
         "Under mpirun or srun the replicas are shared among the ranks; the results are the same, bit\n"
-        "for bit, on any number of them. A first Ctrl-C (SIGTERM, SIGUSR1) ends the run after the present\n"
-        "block, with a checkpoint and exit code 75; a second one kills it.\n\n"
+        "for bit, on any number of them. A first Ctrl-C (SIGTERM, SIGUSR1) ends the run within a second,\n"
+        "with a checkpoint and exit code 75; a second one kills it.\n\n"
         "Examples:\n"
         "  flashrex run chignolin.yaml\n"
         "  flashrex run chignolin.yaml seed=2 output=second-run n_timesteps=1e5\n"

@@ -1,6 +1,7 @@
 #include "restart.h"
 
 #include "engines.h"
+#include "file_info.h"
 #include "trajectory.h"
 #include "user_error.h"
 #include "version.h"
@@ -156,42 +157,86 @@ static enum frx_status check_run(const struct frx_session *session, const struct
     return FRX_OK;
 }
 
-/* Segments of jobs that were killed before their first checkpoint are there, and nothing in them counts. */
-static enum frx_status read_segments(struct frx_restart *restart) {
+/* Rows that are committed: as the journal says, which was written last, or as the checkpoint says where the
+ * journal is damaged or lost. Segments of jobs that were killed at once are there and have none. */
+static enum frx_status count_rows(const struct frx_session *session, struct frx_restart *restart) {
     const void *part;
     size_t n_byte;
     FRX_TRY(frx_checkpoint_find(&restart->checkpoint, "segments", &part, &n_byte));
     const int n_saved = (int)(n_byte / sizeof *restart->segment);
+    const int64_t(*saved)[2] = part;
     if (n_saved > restart->n_segment)
         return FRX_FAIL(FRX_ERR_FORMAT, "the checkpoint knows %d segments, but there are only %d", n_saved,
                         restart->n_segment);
-    restart->segment = calloc((size_t)restart->n_segment + 1, sizeof *restart->segment);
-    if (!restart->segment) return FRX_FAIL(FRX_ERR_MEMORY, "out of memory for a list of segments");
-    memcpy(restart->segment, part, (size_t)n_saved * sizeof *restart->segment);
     int64_t n_adapting;
     FRX_TRY(frx_checkpoint_copy(&restart->checkpoint, "n_adapting", &n_adapting, sizeof n_adapting));
     restart->n_adapting = (int)n_adapting;
+    if (restart->counts.step < frx_session_adapt_steps(session)) {
+        /* Nothing that is made while a ladder is adapted is a result: leave out what came after the
+         * checkpoint, which may be of either kind, and make all of it again. */
+        memset(restart->segment, 0, (size_t)restart->n_segment * sizeof *restart->segment);
+        memcpy(restart->segment, saved, (size_t)n_saved * sizeof *restart->segment);
+        return FRX_OK;
+    }
+    for (int k = 0; k < 2; k++) {
+        restart->skip[k] = -restart->counts.row[k];
+        for (int s = 0; s < restart->n_segment; s++) {
+            int64_t *row = &restart->segment[s][k];
+            if (s < n_saved && *row < saved[s][k]) *row = saved[s][k];
+            restart->skip[k] += *row;
+        }
+        if (restart->skip[k] < 0)
+            return FRX_FAIL(FRX_ERR_FORMAT, "the checkpoint counts more rows than the segments have");
+    }
     return FRX_OK;
 }
 
+/* Without a checkpoint: a run that was killed before it wrote its first one made no step, and may be started
+ * again. But nothing that somebody may still want is replaced. */
+static enum frx_status begin_again(const struct frx_session *session, struct frx_restart *restart) {
+    restart->from_nothing = 1;
+    if (restart->n_segment == 0) return FRX_OK;
+    struct frx_file_info info;
+    const enum frx_status status = frx_file_info_read(session->config.output, &info);
+    const int has_rows = status != FRX_OK || info.n_frame > 0 || info.n_exchange > 0;
+    if (status == FRX_OK) frx_file_info_clear(&info);
+    if (!has_rows) return FRX_OK;
+    return frx_user_error("%s holds a run without a checkpoint: it cannot be continued; start again with "
+                          "--overwrite, or choose another output",
+                          session->config.output);
+}
+
 static enum frx_status interpret(const struct frx_session *session, struct frx_restart *restart) {
-    if (!restart->found && restart->n_segment > 0)
-        return frx_user_error("%s holds a run without a checkpoint: it cannot be continued; start again with "
-                              "--overwrite, or choose another output",
-                              session->config.output);
-    if (!restart->found) return FRX_OK;
+    if (!restart->found) return session->comm->rank == 0 ? begin_again(session, restart) : FRX_OK;
     FRX_TRY(frx_checkpoint_copy(&restart->checkpoint, "counts", &restart->counts, sizeof restart->counts));
-    FRX_TRY(read_segments(restart));
+    FRX_TRY(count_rows(session, restart));
     return check_run(session, restart);
+}
+
+/* What is in the directory, on all ranks. */
+static enum frx_status look_around(const struct frx_session *session, struct frx_restart *restart) {
+    const struct frx_comm *comm = session->comm;
+    if (comm->rank == 0) restart->n_segment = frx_run_count_segments(session->config.output);
+    FRX_MPI(MPI_Bcast(&restart->n_segment, 1, MPI_INT, 0, comm->mpi));
+    const size_t n = (size_t)restart->n_segment;
+    restart->segment = calloc(n + 1, sizeof *restart->segment);
+    FRX_TRY(frx_agree(
+        comm, restart->segment ? FRX_OK : FRX_FAIL(FRX_ERR_MEMORY, "out of memory for %zu segments", n)));
+    if (comm->rank == 0) /* a failure leaves zeros */
+        (void)!frx_run_read_committed(session->config.output, restart->n_segment, restart->segment);
+    FRX_MPI(MPI_Bcast(restart->segment, 2 * restart->n_segment, MPI_INT64_T, 0, comm->mpi));
+    return FRX_OK;
 }
 
 enum frx_status frx_restart_read(const struct frx_session *session, struct frx_restart *restart) {
     *restart = (struct frx_restart){0};
     FRX_TRY(frx_checkpoint_read(session->comm->mpi, session->config.output, &restart->checkpoint));
     restart->found = restart->checkpoint.n_byte > 0;
-    if (session->comm->rank == 0) restart->n_segment = frx_run_count_segments(session->config.output);
-    FRX_MPI(MPI_Bcast(&restart->n_segment, 1, MPI_INT, 0, session->comm->mpi));
-    return frx_agree_on_input(session->comm, interpret(session, restart));
+    FRX_TRY(look_around(session, restart));
+    FRX_TRY(frx_agree_on_input(session->comm, interpret(session, restart)));
+    FRX_MPI(MPI_Bcast(&restart->from_nothing, 1, MPI_INT, 0, session->comm->mpi));
+    if (restart->from_nothing) restart->n_segment = 0;
+    return FRX_OK;
 }
 
 void frx_restart_clear(struct frx_restart *restart) {
@@ -255,7 +300,7 @@ static enum frx_status write_parts(const struct frx_restart_content *content, co
             part[n++] = (struct frx_checkpoint_part){"statistics/n_event", &statistics->n_event,
                                                      sizeof statistics->n_event};
         n += list_sums(statistics, content->tally, part + n);
-        status = frx_checkpoint_write(session->config.output, n, part);
+        status = frx_checkpoint_make(session->config.output, n, part);
     }
     free(config);
     free(rung);
@@ -275,6 +320,9 @@ enum frx_status frx_restart_write(const struct frx_restart_content *content) {
     status = frx_agree(session->comm, status);
     if (status == FRX_OK) status = gather_slots(session, own, all);
     if (status == FRX_OK) status = frx_agree(session->comm, is_writer ? write_parts(content, all) : FRX_OK);
+    if (status == FRX_OK)
+        status =
+            frx_agree(session->comm, is_writer ? frx_checkpoint_publish(session->config.output) : FRX_OK);
     free(own);
     free(all);
     return status;

@@ -17,15 +17,18 @@
 struct frx_restart_counts {
     int64_t step;   /* made */
     double seconds; /* wall time of the steps, all jobs */
+    int64_t row[2]; /* frames and exchange events that these steps made */
 };
 
 struct frx_restart {
     struct frx_checkpoint checkpoint;
-    int found; /* 0: there is nothing to go on from: a new run */
+    int found;        /* 0: there is nothing to go on from: a new run */
+    int from_nothing; /* a new run, in place of what a job left that was killed before its first checkpoint */
     struct frx_restart_counts counts;
     int n_segment;         /* in the directory: earlier jobs */
-    int64_t (*segment)[2]; /* [n_segment] frames and exchange events that count */
-    int n_adapting;        /* of these, the first ones: those from adapting the ladder */
+    int64_t (*segment)[2]; /* [n_segment] committed frames and exchange events */
+    int64_t skip[2];       /* that many of these were made after the checkpoint: they will come again */
+    int n_adapting;        /* of the segments, the first ones: those from adapting the ladder */
 };
 
 /* Find the checkpoint of the run in config.output, and refuse it if it is of another system or config, except
@@ -55,7 +58,7 @@ struct frx_restart_content {
     const struct frx_tally *tally;
     struct frx_restart_counts counts;
     int n_segment, n_adapting;
-    const int64_t (*segment)[2]; /* [n_segment] the present one included */
+    const int64_t (*segment)[2]; /* [n_segment] committed rows, the present one included */
 };
 
 /* Write a checkpoint into config.output. Errors: FRX_ERR_IO, FRX_ERR_MEMORY, those of the engine; agreed on.

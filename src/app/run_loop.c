@@ -74,6 +74,7 @@ static enum frx_status collect_frame(struct loop *loop) {
         loop->frame_status = loop->engine_class->snapshot_wait(loop->engine, loop->positions, loop->energy,
                                                                loop->kinetic, loop->identity);
     FRX_TRY(frx_agree(loop->run->session->comm, loop->frame_status));
+    loop->run->row[0]++;
     return frx_trajectory_append_frame(loop->run->trajectory, &loop->frame);
 }
 
@@ -106,6 +107,7 @@ static enum frx_status record_exchange(struct loop *loop) {
                                                .probability = loop->probability,
                                                .n_attempt = loop->n_attempt,
                                                .n_accept = loop->n_accept};
+    loop->run->row[1]++;
     return frx_trajectory_append_exchange(loop->run->trajectory, &record);
 }
 
@@ -186,7 +188,9 @@ static enum frx_status save(struct loop *loop) {
         .session = run->session,
         .exchange = run->exchange,
         .tally = run->tally,
-        .counts = {run->step, run->progress ? frx_progress_seconds(run->progress) : 0},
+        .counts = {.step = run->step,
+                   .seconds = run->progress ? frx_progress_seconds(run->progress) : 0,
+                   .row = {run->row[0], run->row[1]}},
         .n_segment = run->n_segment,
         .n_adapting = run->adapting ? run->n_segment : run->n_adapting,
         .segment = (const int64_t(*)[2])run->segment};

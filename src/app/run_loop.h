@@ -42,9 +42,11 @@ struct frx_run {
     int adapting;     /* the ladder is being adapted: what is saved is marked, and energies do not count */
     double stop_time; /* MPI_Wtime when to stop; 0: never. Rank 0's counts */
     const char *stop_reason; /* whose wish that is */
+    int64_t skip[2];         /* rows that the newest segment leaves to earlier ones (trajectory.h) */
+    int64_t row[2];          /* frames and exchange events so far, of all jobs */
     int n_segment;           /* of the run, the present one included */
     int n_adapting;          /* of these, the first ones: those from adapting the ladder */
-    int64_t (*segment)[2]; /* [n_segment] frames and exchange events that count; the last is filled in here */
+    int64_t (*segment)[2];   /* [n_segment] committed rows of each; the last is filled in here */
 };
 
 /* Make steps until run->end_step or a signal. The engine holds the initial state. Errors:

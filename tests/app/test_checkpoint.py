@@ -153,7 +153,7 @@ def test_what_may_change_and_what_not(chain, whole, flashrex, tmp_path):
     result = flashrex("run", chain, "--continue", *changes)
     assert result.code == 2 and "without a checkpoint" in result.err
     flashrex("run", chain, "system=moved.h5", "output=place", "seed=3", "--overwrite").ok()
-    assert len(list((tmp_path / "place").glob("segment_*.h5"))) == 1 and not (tmp_path / "place" / "journal").exists()
+    assert len(list((tmp_path / "place").glob("segment_*.h5"))) == 1 and len(journal(tmp_path / "place")) == 1
 
 
 LONG = ["n_timesteps=5000", "save_interval=50"]
@@ -181,7 +181,7 @@ def test_kill_at_random_moments(chain, long, flashrex, tmp_path):
         counted = rows(out)  # readable whenever it was killed, and right as far as it goes
         for name, data in rows(long).items():
             assert data[: len(counted[name])].tobytes() == counted[name].tobytes(), name
-    assert n_kill > 4 and len(journal(out)) >= n_kill - 1
+    assert n_kill > 4 and len(journal(out)) >= n_kill
     assert "run" in flashrex("info", "out").ok().out
     flashrex("run", chain, *LONG, "--continue").ok()
     assert_same(out, long)

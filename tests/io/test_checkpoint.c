@@ -21,7 +21,8 @@ static void write_one(double first) {
     const double numbers[3] = {first, 0.1, -1e300};
     const struct frx_checkpoint_part part[] = {
         {"text", "hello", 5}, {"numbers", numbers, sizeof numbers}, {"nothing", NULL, 0}};
-    CHECK_OK(frx_checkpoint_write(directory, 3, part));
+    CHECK_OK(frx_checkpoint_make(directory, 3, part));
+    CHECK_OK(frx_checkpoint_publish(directory));
 }
 
 /* First number of the checkpoint that is used; -1: an error. */
@@ -75,6 +76,10 @@ static void check_damage(void) {
         CHECK(read_first(&is_previous) == 1 && is_previous, "byte %zu changed", at);
         bytes[at] ^= 0x10;
     }
+    write_one(3); /* the newest is damaged: it must not become the previous one */
+    CHECK(read_first(&is_previous) == 3 && !is_previous, "the newest is good again");
+    unlink(path_of(FRX_CHECKPOINT));
+    CHECK(read_first(&is_previous) == 1 && is_previous, "the last good one was kept");
     put_bytes(bytes, n);
     CHECK(read_first(&is_previous) == 2 && !is_previous, "the newest is good again");
     put_bytes(bytes, n - 1);

@@ -66,7 +66,7 @@ static enum frx_status read_journal(void) {
 static void check_journal(void) {
     const int64_t rows[2][2] = {{5, 3}, {6, INT64_C(9000000000)}};
     char text[512];
-    CHECK_OK(frx_journal_write(directory, 2, rows));
+    CHECK_OK(frx_journal_write(path, 2, rows));
     CHECK_OK(read_journal());
     FILE *file = fopen(path, "rb");
     const size_t n = file ? fread(text, 1, sizeof text, file) : 0;
@@ -84,7 +84,7 @@ static void check_journal(void) {
             text[at] ^= (char)(1 << bit);
         }
     const int64_t negative[1][2] = {{5, -3}};
-    CHECK_OK(frx_journal_write(directory, 1, negative));
+    CHECK_OK(frx_journal_write(path, 1, negative));
     CHECK_FAILS(read_journal(), FRX_ERR_FORMAT, "is damaged");
     unlink(path);
 }

@@ -51,7 +51,7 @@ def state(folder):
         parts[name] = data[at + 40 : at + 40 + n]
         at += 40 + n + -n % 8
     assert at == len(data) - 64 and {"slots", "rungs", "tally", "counts"} <= set(parts)
-    parts["counts"] = parts["counts"][:8]  # steps
+    parts["counts"] = parts["counts"][:8] + parts["counts"][16:]  # steps and rows, not seconds
     return {k: v for k, v in parts.items() if k not in ("config", "segments", "n_adapting", "generator")}
 
 
