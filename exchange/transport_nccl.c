@@ -59,12 +59,48 @@ static void give_up(struct frx_carrier *c) {
     c->nccl = NULL;
 }
 
+/* Queue everything that goes to and comes from other ranks, as one group. */
+static enum frx_status queue(struct frx_carrier *c, int n_send, const struct frx_message *send, int n_receive,
+                             const struct frx_message *receive, int *n_queued) {
+    const size_t bytes = c->buffers.packed_bytes;
+    char *in = c->buffers.receive;
+    const char *out = c->buffers.send;
+    const int rank = c->comm->rank;
+    *n_queued = 0;
+    ncclResult_t code = ncclGroupStart(), ended;
+    for (int i = 0; i < n_send && (code == ncclSuccess || code == ncclInProgress); i++)
+        if (send[i].peer != rank && ++*n_queued)
+            code = ncclSend(out + (size_t)send[i].first * bytes, (size_t)send[i].n * bytes, ncclChar,
+                            send[i].peer, c->nccl, c->buffers.stream);
+    for (int i = 0; i < n_receive && (code == ncclSuccess || code == ncclInProgress); i++)
+        if (receive[i].peer != rank && ++*n_queued)
+            code = ncclRecv(in + (size_t)receive[i].first * bytes, (size_t)receive[i].n * bytes, ncclChar,
+                            receive[i].peer, c->nccl, c->buffers.stream);
+    ended = ncclGroupEnd();
+    FRX_TRY(check(c, code, "ncclSend/ncclRecv"));
+    return check(c, ended, "ncclGroupEnd");
+}
+
+/* NCCL connects two ranks when they first talk, which takes up to a second. Ranks next to each other hold
+ * neighbouring rungs: let them talk before the steps. */
+static enum frx_status greet(struct frx_carrier *c) {
+    struct frx_message message[2];
+    int n = 0, n_queued;
+    for (int peer = c->comm->rank - 1; peer <= c->comm->rank + 1; peer += 2)
+        if (peer >= 0 && peer < c->comm->size)
+            message[n] = (struct frx_message){.peer = peer, .first = n < c->buffers.n_rep ? n : 0, .n = 1},
+            n++;
+    FRX_TRY(queue(c, n, message, n, message, &n_queued));
+    return wait(c, 1, "the first message");
+}
+
 static enum frx_status bring_up(struct frx_carrier *c, const ncclUniqueId *id) {
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
     FRX_TRY(check(c, ncclCommInitRankConfig(&c->nccl, c->comm->size, *id, c->comm->rank, &config),
                   "ncclCommInitRankConfig"));
-    return wait(c, 0, "bringing up communication");
+    FRX_TRY(wait(c, 0, "bringing up communication"));
+    return greet(c);
 }
 
 /* All ranks have a sound communicator afterwards, or none has. */
@@ -109,28 +145,6 @@ static void nccl_destroy(struct frx_carrier *c) {
     }
     give_up(c);
     free(c);
-}
-
-/* Queue everything that goes to and comes from other ranks, as one group. */
-static enum frx_status queue(struct frx_carrier *c, int n_send, const struct frx_message *send, int n_receive,
-                             const struct frx_message *receive, int *n_queued) {
-    const size_t bytes = c->buffers.packed_bytes;
-    char *in = c->buffers.receive;
-    const char *out = c->buffers.send;
-    const int rank = c->comm->rank;
-    *n_queued = 0;
-    ncclResult_t code = ncclGroupStart(), ended;
-    for (int i = 0; i < n_send && (code == ncclSuccess || code == ncclInProgress); i++)
-        if (send[i].peer != rank && ++*n_queued)
-            code = ncclSend(out + (size_t)send[i].first * bytes, (size_t)send[i].n * bytes, ncclChar,
-                            send[i].peer, c->nccl, c->buffers.stream);
-    for (int i = 0; i < n_receive && (code == ncclSuccess || code == ncclInProgress); i++)
-        if (receive[i].peer != rank && ++*n_queued)
-            code = ncclRecv(in + (size_t)receive[i].first * bytes, (size_t)receive[i].n * bytes, ncclChar,
-                            receive[i].peer, c->nccl, c->buffers.stream);
-    ended = ncclGroupEnd();
-    FRX_TRY(check(c, code, "ncclSend/ncclRecv"));
-    return check(c, ended, "ncclGroupEnd");
 }
 
 static enum frx_status nccl_carry(struct frx_carrier *c, int n_send, const struct frx_message *send,

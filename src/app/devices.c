@@ -133,15 +133,10 @@ static void name_model(int device, char *model) {
 
 /* ---- all ranks ---- */
 
-/* What a rank tells the others of its GPU. */
-struct choice {
-    char model[FRX_GPU_MODEL];
-    int32_t is_first; /* no rank below it uses the same */
-};
-
 /* Local on each node after one gather there. */
 static enum frx_status place_on_node(const struct frx_comm *comm, MPI_Comm host, int may_share,
-                                     const struct frx_visible *mine, int *device, struct choice *choice) {
+                                     const struct frx_visible *mine, int *device,
+                                     struct frx_gpu_choice *choice) {
     const size_t n = (size_t)comm->local_size;
     struct frx_visible *visible = malloc(n * sizeof *visible);
     int *devices = malloc(n * sizeof *devices);
@@ -167,13 +162,14 @@ static enum frx_status place_on_node(const struct frx_comm *comm, MPI_Comm host,
     return status;
 }
 
-/* "3 x A, 1 x B" */
-static void describe(const struct frx_comm *comm, const struct choice *choice, struct frx_devices *devices) {
+void frx_devices_summarise(int n_rank, const struct frx_gpu_choice *choice, struct frx_devices *devices) {
     size_t length = 0;
-    for (int p = 0; p < comm->size; p++) {
+    devices->n_gpu = devices->n_model = 0;
+    devices->text[0] = '\0';
+    for (int p = 0; p < n_rank; p++) {
         devices->n_gpu += choice[p].is_first != 0;
         int n = 0, is_new = 1;
-        for (int q = 0; q < comm->size; q++) {
+        for (int q = 0; q < n_rank; q++) {
             const int same = strcmp(choice[p].model, choice[q].model) == 0;
             if (q < p && same) is_new = 0;
             n += same && choice[q].is_first;
@@ -184,23 +180,23 @@ static void describe(const struct frx_comm *comm, const struct choice *choice, s
                                        devices->n_model ? ", " : "", n, choice[p].model);
         devices->n_model++;
     }
-    devices->is_shared = devices->n_gpu < comm->size;
+    devices->is_shared = devices->n_gpu < n_rank;
 }
 
-static enum frx_status compare_models(const struct frx_comm *comm, const struct choice *mine,
+static enum frx_status compare_models(const struct frx_comm *comm, const struct frx_gpu_choice *mine,
                                       struct frx_devices *devices) {
-    struct choice *all = malloc((size_t)comm->size * sizeof *all);
+    struct frx_gpu_choice *all = malloc((size_t)comm->size * sizeof *all);
     FRX_TRY(frx_agree(comm, all ? FRX_OK : FRX_FAIL(FRX_ERR_MEMORY, "no memory for %d ranks", comm->size)));
     if (!all) return FRX_ERR_MEMORY;
     MPI_Allgather(mine, sizeof *mine, MPI_BYTE, all, sizeof *all, MPI_BYTE, comm->mpi);
-    describe(comm, all, devices);
+    frx_devices_summarise(comm->size, all, devices);
     free(all);
     return FRX_OK;
 }
 
 enum frx_status frx_devices_choose(const struct frx_comm *comm, int may_share, struct frx_devices *devices) {
     struct frx_visible mine = {0};
-    struct choice choice = {0};
+    struct frx_gpu_choice choice = {0};
     memset(devices, 0, sizeof *devices);
     look(&mine);
     int most = mine.n;

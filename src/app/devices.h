@@ -38,6 +38,16 @@ struct frx_devices {
     char text[256]; /* "4 x NVIDIA H100 80GB HBM3" */
 };
 
+/* A rank's GPU, as the other ranks hear of it. */
+struct frx_gpu_choice {
+    char model[FRX_GPU_MODEL];
+    int32_t is_first; /* no lower rank of its node uses the same GPU */
+};
+
+/* Count GPUs and models of all ranks, choice [n_rank], and write them down: all of *devices but `device`.
+ * Local, a pure function. */
+void frx_devices_summarise(int n_rank, const struct frx_gpu_choice *choice, struct frx_devices *devices);
+
 /* Choose for all ranks, or find that there are no GPUs at all. Errors: those of frx_devices_place;
  * FRX_ERR_DEVICE if some ranks see GPUs and others do not; agreed on. Collective. */
 FRX_CHECKED enum frx_status frx_devices_choose(const struct frx_comm *comm, int may_share,

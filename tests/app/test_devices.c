@@ -37,6 +37,21 @@ static void check_refused(const char *const *seen, int may_share, const char *wo
     CHECK_FAILS(frx_devices_place(n, visible, may_share, device), FRX_ERR_DEVICE, words);
 }
 
+/* Ranks with GPUs of these models; a plus: the GPU of a rank before. */
+static void check_summary(const char *const *model, const char *text, int n_model, int is_shared) {
+    struct frx_gpu_choice choice[MAX_RANK] = {0};
+    struct frx_devices devices;
+    int n = 0;
+    for (; model[n]; n++) {
+        choice[n].is_first = model[n][0] != '+';
+        snprintf(choice[n].model, sizeof choice[n].model, "%s", model[n] + !choice[n].is_first);
+    }
+    frx_devices_summarise(n, choice, &devices);
+    CHECK(strcmp(devices.text, text) == 0, "\"%s\" in place of \"%s\"", devices.text, text);
+    CHECK(devices.n_model == n_model && devices.is_shared == is_shared, "%d models, shared %d",
+          devices.n_model, devices.is_shared);
+}
+
 #define SEEN(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 int main(void) {
@@ -65,5 +80,10 @@ int main(void) {
     check_placed(SEEN("A", "AB", "AB"), 1, "ABA");
     check_refused(SEEN("AB", ""), 0, "local rank 1 of a node sees no GPU");
     check_refused(SEEN("", "AB"), 1, "local rank 0 of a node sees no GPU");
+    /* what the head of the output says */
+    check_summary(SEEN("H100"), "1 x H100", 1, 0);
+    check_summary(SEEN("H100", "H100"), "2 x H100", 1, 0);
+    check_summary(SEEN("H100", "A100", "H100"), "2 x H100, 1 x A100", 2, 0);
+    check_summary(SEEN("H100", "+H100", "A100", "+A100", "+A100"), "1 x H100, 1 x A100", 2, 1);
     return frx_check_result();
 }

@@ -1,6 +1,6 @@
 /* What an exchange event costs on many ranks: mpirun -n P bench_exchange [rungs [events]]. One ladder of
  * oscillators on each rank (64 rungs, 200 events), so that everything but the steps is that of a run with P
- * GPUs. Prints microseconds per event, the mean over events of the slowest rank. */
+ * GPUs. Prints microseconds per event, the median over events of the slowest rank. */
 #include "harmonic_engine.h"
 #include "replicas.h"
 
@@ -10,6 +10,7 @@
 /* What is timed. */
 enum { GATHER, DECIDE, MOVE, BOOK, N_TIME };
 
+/* seconds [N_TIME][n_event] of the slowest rank */
 static enum frx_status measure(struct replicas *run, int n_event, double *seconds) {
     for (int e = 0; e < n_event; e++) {
         const struct frx_exchange_seconds before = frx_exchange_seconds(run->exchange);
@@ -23,9 +24,19 @@ static enum frx_status measure(struct replicas *run, int n_event, double *second
         double mine[N_TIME] = {after.gather - before.gather, after.decide - before.decide,
                                after.move - before.move, MPI_Wtime() - start};
         MPI_Allreduce(MPI_IN_PLACE, mine, N_TIME, MPI_DOUBLE, MPI_MAX, run->comm.mpi);
-        for (int t = 0; t < N_TIME && e >= n_event / 10; t++) seconds[t] += mine[t];
+        for (int t = 0; t < N_TIME; t++) seconds[t * n_event + e] = mine[t];
     }
     return FRX_OK;
+}
+
+static int by_value(const void *a, const void *b) {
+    const double *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+static double median_us(int n, double *seconds) {
+    qsort(seconds, (size_t)n, sizeof *seconds, by_value);
+    return 1e6 * seconds[n / 2];
 }
 
 int main(int argc, char **argv) {
@@ -40,21 +51,23 @@ int main(int argc, char **argv) {
                                        .n_rung = n_rung,
                                        .options = {.seed = 5}};
     struct replicas run;
-    double seconds[N_TIME] = {0};
-    enum frx_status status = n_rung > 0 && n_rung <= REPLICAS_MAX_RUNG
-                                 ? FRX_OK
-                                 : FRX_FAIL(FRX_ERR_ARGUMENT, "rungs: 1 to %d", REPLICAS_MAX_RUNG);
+    double *seconds = n_event > 0 ? calloc(N_TIME * (size_t)n_event, sizeof *seconds) : NULL;
+    enum frx_status status =
+        seconds && n_rung > 0 && n_rung <= REPLICAS_MAX_RUNG
+            ? FRX_OK
+            : FRX_FAIL(FRX_ERR_ARGUMENT, "1 to %d rungs, some events", REPLICAS_MAX_RUNG);
     if (status == FRX_OK) {
         status = replicas_start(&plan, &run);
         if (status == FRX_OK) status = measure(&run, n_event, seconds);
         replicas_clear(&run);
     }
-    const double n = n_event - n_event / 10;
     if (rank == 0 && status == FRX_OK)
         printf("ranks %d replicas %d us/event: gather %.1f decide %.1f move %.1f book %.1f\n", size,
-               size * n_rung, 1e6 * seconds[GATHER] / n, 1e6 * seconds[DECIDE] / n, 1e6 * seconds[MOVE] / n,
-               1e6 * seconds[BOOK] / n);
+               size * n_rung, median_us(n_event, seconds + GATHER * n_event),
+               median_us(n_event, seconds + DECIDE * n_event), median_us(n_event, seconds + MOVE * n_event),
+               median_us(n_event, seconds + BOOK * n_event));
     if (rank == 0 && status != FRX_OK) fprintf(stderr, "bench_exchange: %s\n", frx_error_message());
+    free(seconds);
     MPI_Finalize();
     return frx_status_exit_code(status);
 }
