@@ -142,7 +142,6 @@ static enum frx_status run_and_report(struct frx_run *run, double seconds_before
                                       enum frx_progress_mode mode) {
     struct frx_session *session = run->session;
     struct frx_progress progress;
-    frx_interrupt_watch();
     frx_progress_start(session, mode, seconds_before, &progress);
     run->progress = &progress;
     frx_clock_start(&run->clock);
@@ -227,6 +226,7 @@ static enum frx_status run_session(struct frx_session *session, const struct frx
     struct frx_exchange *exchange = NULL;
     FRX_TRY(frx_agree_on_input(session->comm, frx_fault_read(session->comm->rank)));
     session->engine_class = frx_fault_engine(session->engine_class);
+    frx_interrupt_watch(); /* before what takes long: a job that has just begun may be told to stop */
     FRX_TRY(frx_watchdog_start(session, &run.watchdog));
     enum frx_status status = frx_session_start(session);
     if (status == FRX_OK) status = make_run(session, restart, wish, &run, &exchange);

@@ -96,6 +96,19 @@ def test_slow_steps_are_no_fault(chain, flashrex):
     flashrex("run", chain, *few, ranks=2, FRX_FAULT="slow:seconds=4").ok()
 
 
+def test_signal_before_the_first_step(chain, flashrex, tmp_path):
+    """As soon as there is a folder, which is before the run loop."""
+    flashrex("run", chain, "output=whole").ok()
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "FRX_FAULT": "slow:seconds=0.005"}
+    process = subprocess.Popen(command(1, "run", chain), cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+    while not (tmp_path / "out").exists():
+        assert process.poll() is None
+    process.send_signal(signal.SIGUSR1)
+    assert process.wait(timeout=60) == 75
+    flashrex("run", chain, "--continue").ok()
+    assert_same(tmp_path / "out", tmp_path / "whole")
+
+
 def test_suspended_job_goes_on(chain, flashrex, tmp_path):
     """All ranks stopped for longer than the watchdog waits, as `scontrol suspend` does, then let go."""
     flashrex("run", chain, "output=whole").ok()
