@@ -154,8 +154,8 @@ def from_cold(temperatures, statistics):
 @_in_style
 def energies(temperatures, energies, overlaps):
     """Histograms of the potential energy at every rung, and the overlap of neighbours."""
-    figure, axes = _figure(3.6, 1, 2, width_ratios=[2, 1])
-    left, right = axes[0]
+    figure, axes = _figure(3.6, 1, 2, width_ratios=[2, 1]) if overlaps else _figure(3.6)
+    left = axes[0, 0]
     low, high = np.quantile(np.concatenate([energies[0], energies[-1]]), [0.0005, 0.9995])
     bins = np.linspace(low, high + 1e-9, 90)
     colours = rung_colours(len(temperatures))
@@ -168,11 +168,13 @@ def energies(temperatures, energies, overlaps):
     left.set(xlabel="potential energy (kcal/mol)", ylabel="probability density (mol/kcal)",
              title="Potential energy at each rung")  # fmt: skip
     left.legend(fontsize=9)
-    pair = np.arange(len(overlaps)) + 0.5
+    if not overlaps:
+        return figure
+    right, pair = axes[0, 1], np.arange(len(overlaps)) + 0.5
     right.bar(pair, overlaps, width=0.8, color=BLUE)
     right.set(xlabel="between rungs", ylabel="overlap of neighbours", ylim=(0, 1), title="Overlap")
     right.xaxis.set_major_locator(MaxNLocator(integer=True))
-    right.set_xlim(0, max(1, len(overlaps)))
+    right.set_xlim(0, len(overlaps))
     return figure
 
 
