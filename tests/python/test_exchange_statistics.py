@@ -68,3 +68,15 @@ def test_replicas_are_found():
 
 def test_one_temperature_has_none(tmp_path):
     assert exchange_statistics(read_run(write_run(tmp_path / "run", [300], np.zeros((3, 1))))) is None
+
+
+def test_rows_of_several_segments_are_those_of_the_journal(tmp_path):
+    """Nothing is read that the journal does not name: the rest of a killed job, a segment that is being begun."""
+    folder = tmp_path / "run"
+    for k, name in enumerate(["segment_0001.h5", "segment_0002.h5", "segment_0003.h5"]):
+        write_run(folder, [300, 330], np.full((10, 2), float(k)), segment=name)
+    assert read_run(folder).n_frame == 30
+    (folder / "journal").write_text("flashrex journal 1\nsegment_0001.h5 7 0\nsegment_0002.h5 4 0\nsha256 0\n")
+    run = read_run(folder)
+    assert run.n_frame == 11 and run.energy[:, 0].tolist() == [0.0] * 7 + [1.0] * 4
+    assert len(run.positions) == 11 and run.time[6] == 14 and run.time[7] == 2

@@ -32,8 +32,8 @@ class Run:
         self.segments = []
         for path in paths:
             with _open(path) as file:
-                committed = file["committed"][:]
-                n_frame, n_event = counted.get(path.name, tuple(map(int, committed)))
+                committed = (0, 0) if counted else tuple(map(int, file["committed"][:]))
+                n_frame, n_event = counted.get(path.name, committed)
                 self.segments.append(
                     _Segment(path, _kept(file["frames"], n_frame), n_event, _kept(file["exchanges"], n_event))
                 )
@@ -110,7 +110,6 @@ class Run:
                     block = {name: group[name][start:stop] for name in names if name in group}
                     yield segment.events[start:stop], block
 
-
     def exchange_energies(self, most):
         """Of at most about so many exchange events, evenly: time [n] ps, energy [n][n_place] kcal/mol before the swaps
         and replica [n][n_place]."""
@@ -166,8 +165,8 @@ def _rows(dataset, rows, places=ALL):
 
 
 def _counted_rows(directory):
-    """Frames and exchange events that count of each segment in the journal: what is beyond, a later segment
-    has again."""
+    """Frames and exchange events that count of each segment in the journal. Segments that it does not name have
+    none; without a journal a segment says itself what it has."""
     path = directory / "journal"
     lines = path.read_text().splitlines()[1:-1] if path.exists() else []
     return {name: (int(n_frame), int(n_event)) for name, n_frame, n_event in map(str.split, lines)}
