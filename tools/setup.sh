@@ -3,7 +3,7 @@
 #
 # System packages through apt where something is missing and we may install (root, or sudo without a password), otherwise says
 # what is missing and stops. Python tools go into the project's own environment, .venv. Does nothing when all is there.
-#   test  also the distribution's h5py and MDAnalysis, with which some tests read our files (skipped without)
+#   test  also the distribution's h5py and MDAnalysis, with which some tests read our files, and strace (skipped without)
 #   ci    also what .ci/run checks with: clang, clang-tidy, Slurm, and from PyPI clang-format and ruff
 set -eu
 cd "$(dirname "$0")/.."
@@ -54,6 +54,7 @@ required=$missing
 if [ "$mode" != build ] && [ ! -e .venv/.asked ]; then
     need python3-h5py has_module h5py
     need python3-mdanalysis has_module MDAnalysis
+    need strace has strace
 fi
 if [ "$mode" = ci ]; then
     need munge test -x /usr/sbin/munged
