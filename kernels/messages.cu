@@ -17,7 +17,7 @@
 
 #include <stdlib.h>
 
-enum { FORWARD_BLOCK = 1024, BACKWARD_BLOCK = 768, SMALL_BLOCK = 128, SUM_BLOCK = 128, ZERO_ROWS = 4 };
+enum { FORWARD_BLOCK = 1024, BACKWARD_BLOCK = 1024, SMALL_BLOCK = 128, SUM_BLOCK = 128, ZERO_ROWS = 4 };
 
 /* ---- device helpers ---- */
 
@@ -35,12 +35,15 @@ static __device__ __forceinline__ float4 mul4(float s, float4 a) {
 static __device__ __forceinline__ float4 mul4(float4 a, float4 b) {
     return make_float4(__fmul_rn(a.x, b.x), __fmul_rn(a.y, b.y), __fmul_rn(a.z, b.z), __fmul_rn(a.w, b.w));
 }
+static __device__ __forceinline__ float dot4(float4 a, float4 b) {
+    return __fmaf_rn(a.x, b.x, __fmaf_rn(a.y, b.y, __fmaf_rn(a.z, b.z, __fmul_rn(a.w, b.w))));
+}
 
 /* One neighbour as the lane that looked at it knows it. A lane without one has a valid address and the zero
  * rows behind the table. */
 struct edge {
-    float t, density;
-    float3 direction;   /* (x_i - x_j)/r */
+    float t;
+    float3 pull;        /* (x_i - x_j)/r times the density of knots: turns a slope by t into one by r */
     unsigned int place; /* row << 16 | j */
 };
 
@@ -52,9 +55,22 @@ static __device__ __forceinline__ struct edge make_edge(const struct frx_filter_
     const int j = list[k];
     const float3 d = load3(x_r, i) - load3(x_r, j);
     const float r = __fsqrt_rn(dot(d, d));
-    edge.place = (unsigned int)frx_filter_place(&grid, r, &edge.t, &edge.density) << 16 | j;
-    edge.direction = __frcp_rn(r) * d;
+    float density;
+    edge.place = (unsigned int)frx_filter_place(&grid, r, &edge.t, &density) << 16 | j;
+    edge.pull = __fmul_rn(density, __frcp_rn(r)) * d;
     return edge;
+}
+
+/* A warp looks at 32 neighbours and then works on 32/LANES of them at a time: in turn k on numbers 32/LANES k
+ * and those that follow, one per group of LANES lanes. Neighbour 32/LANES k + group is looked at by lane
+ * LANES group + k, so that a group has its own neighbours and a sum over a group ends where it is needed. */
+template <int LANES> static __device__ __forceinline__ int neighbour_of_lane(int lane) {
+    return 32 / LANES * (lane % LANES) + lane / LANES;
+}
+
+static __device__ __forceinline__ float4 feature_row(const float *features, unsigned int place,
+                                                     unsigned int n_filter) {
+    return *(const float4 *)((const char *)features + (uint64_t)(place & 0xffff) * (4 * n_filter));
 }
 
 /* Sum of the lanes that hold the same channels. */
@@ -67,6 +83,22 @@ template <int LANES> static __device__ __forceinline__ float4 sum_groups(float4 
         a.w += __shfl_xor_sync(0xffffffffu, a.w, step);
     }
     return a;
+}
+
+/* Sums over the lanes of a group of N numbers each: lane l gets that of number l % N. */
+template <int LANES, int N> static __device__ __forceinline__ float sum_each(float (&part)[N], int lane) {
+#pragma unroll
+    for (int half = N / 2; half > 0; half /= 2)
+#pragma unroll
+        for (int k = 0; k < half; k++) {
+            const float low = part[k], high = part[k + half];
+            const float other = __shfl_xor_sync(0xffffffffu, lane & half ? low : high, half);
+            part[k] = __fadd_rn(lane & half ? high : low, other);
+        }
+#pragma unroll
+    for (int step = N; step < LANES; step *= 2)
+        part[0] = __fadd_rn(part[0], __shfl_xor_sync(0xffffffffu, part[0], step));
+    return part[0];
 }
 
 /* The block's part of the table: where it is, staged or not. */
@@ -94,13 +126,14 @@ static __global__ void __launch_bounds__(FORWARD_BLOCK, 1)
                    const float *__restrict__ positions, const float *__restrict__ h, int h_stride,
                    float *__restrict__ m) {
     const int n_slice = messages.n_filter / (4 * LANES), slice = blockIdx.x % n_slice;
+    const int warp =
+        __shfl_sync(0xffffffffu, threadIdx.x / 32, 0); /* so the compiler sees a uniform number */
     const int lane = threadIdx.x % 32, group = lane / LANES, n_bead = messages.neighbours.n_bead;
     const int channel = slice * 4 * LANES + 4 * (lane % LANES), n_filter = messages.n_filter;
     const float *table = block_table<LANES, STAGED>(messages, l, slice) + 4 * (lane % LANES);
     frx_await_inputs();
     const int n_item = messages.neighbours.n_rep * n_bead, stride = gridDim.x / n_slice * (blockDim.x / 32);
-    for (int item = blockIdx.x / n_slice * (blockDim.x / 32) + threadIdx.x / 32; item < n_item;
-         item += stride) {
+    for (int item = blockIdx.x / n_slice * (blockDim.x / 32) + warp; item < n_item; item += stride) {
         const int r = item / n_bead, i = item - r * n_bead;
         const float *x_r = positions + (size_t)r * n_bead * 3;
         const float *h_r = h + (size_t)r * h_stride * n_filter + channel;
@@ -108,41 +141,47 @@ static __global__ void __launch_bounds__(FORWARD_BLOCK, 1)
         const int n = messages.neighbours.n_neighbour[item];
         float4 sum = make_float4(0, 0, 0, 0);
         for (int first = 0; first < n; first += 32) {
-            const struct edge edge = make_edge(messages.grid, x_r, i, list, first + lane, n);
+            const struct edge edge =
+                make_edge(messages.grid, x_r, i, list, first + neighbour_of_lane<LANES>(lane), n);
             const int last = min(32, n - first);
-#pragma unroll 2
-            for (int k = group; k < last + group; k += 32 / LANES) {
-                const unsigned int place = __shfl_sync(0xffffffffu, edge.place, k);
-                float w[4], dw[4];
-                frx_filter_weights(__shfl_sync(0xffffffffu, edge.t, k), 1.0f, w, dw);
-                const float4 h_j = *(const float4 *)(h_r + (size_t)(place & 0xffff) * n_filter);
-                const float4 *row = (const float4 *)(table + (place >> 16) * (4 * LANES));
-                float4 value = mul4(w[0], row[0]);
-                value = fma4(w[1], row[LANES], value);
-                value = fma4(w[2], row[2 * LANES], value);
-                value = fma4(w[3], row[3 * LANES], value);
-                sum = fma4(value, h_j, sum);
-            }
+#pragma unroll 1
+            for (int turn = 0; turn * (32 / LANES) < last; turn += 2)
+#pragma unroll
+                for (int k = turn; k < turn + 2; k++) {
+                    const unsigned int place = __shfl_sync(0xffffffffu, edge.place, group * LANES + k);
+                    const float t = __shfl_sync(0xffffffffu, edge.t, group * LANES + k);
+                    const float4 h_j = feature_row(h_r, place, n_filter);
+                    const float4 *row = (const float4 *)(table + (place >> 16) * (4 * LANES));
+                    float w[4], dw[4];
+                    frx_filter_weights(t, 1.0f, w, dw);
+                    float4 value = mul4(w[0], row[0]);
+                    value = fma4(w[1], row[LANES], value);
+                    value = fma4(w[2], row[2 * LANES], value);
+                    value = fma4(w[3], row[3 * LANES], value);
+                    sum = fma4(value, h_j, sum);
+                }
         }
         sum = sum_groups<LANES>(sum);
         if (group == 0) *(float4 *)(m + (size_t)item * n_filter + channel) = sum;
     }
 }
 
-template <int LANES, int STAGED>
+template <int LANES, int STAGED, int WITH_DH>
 static __global__ void __launch_bounds__(BACKWARD_BLOCK, 1)
     backward_kernel(const __grid_constant__ struct frx_messages messages, int l,
                     const float *__restrict__ positions, const float *__restrict__ h, int h_stride,
                     const float *__restrict__ g, float *__restrict__ dh) {
     const int n_slice = messages.n_filter / (4 * LANES), slice = blockIdx.x % n_slice;
+    const int warp =
+        __shfl_sync(0xffffffffu, threadIdx.x / 32, 0); /* so the compiler sees a uniform number */
     const int lane = threadIdx.x % 32, group = lane / LANES, n_bead = messages.neighbours.n_bead;
     const int channel = slice * 4 * LANES + 4 * (lane % LANES), n_filter = messages.n_filter;
     const float *table = block_table<LANES, STAGED>(messages, l, slice) + 4 * (lane % LANES);
+    enum { N_TURN = LANES < 4 ? LANES : 4 }; /* whose sums over a group are made together */
     frx_await_inputs();
     const int n_item = messages.neighbours.n_rep * n_bead, stride = gridDim.x / n_slice * (blockDim.x / 32);
     float *partial_force = messages.partial_force + ((size_t)l * n_slice + slice) * n_item * 3;
-    for (int item = blockIdx.x / n_slice * (blockDim.x / 32) + threadIdx.x / 32; item < n_item;
-         item += stride) {
+    for (int item = blockIdx.x / n_slice * (blockDim.x / 32) + warp; item < n_item; item += stride) {
         const int r = item / n_bead, i = item - r * n_bead;
         const float *x_r = positions + (size_t)r * n_bead * 3;
         const float *h_r = h + (size_t)r * h_stride * n_filter + channel;
@@ -154,32 +193,43 @@ static __global__ void __launch_bounds__(BACKWARD_BLOCK, 1)
         float4 sum = make_float4(0, 0, 0, 0);
         float3 force = make_float3(0, 0, 0);
         for (int first = 0; first < n; first += 32) {
-            const struct edge edge = make_edge(messages.grid, x_r, i, list, first + lane, n);
+            const struct edge edge =
+                make_edge(messages.grid, x_r, i, list, first + neighbour_of_lane<LANES>(lane), n);
             const int last = min(32, n - first);
-            for (int k = group; k < last + group; k += 32 / LANES) {
-                const unsigned int place = __shfl_sync(0xffffffffu, edge.place, k);
-                float w[4], dw[4];
-                frx_filter_weights(__shfl_sync(0xffffffffu, edge.t, k),
-                                   __shfl_sync(0xffffffffu, edge.density, k), w, dw);
-                const float4 h_j = *(const float4 *)(h_r + (size_t)(place & 0xffff) * n_filter);
-                const float4 g_j = *(const float4 *)(g_r + (size_t)(place & 0xffff) * n_filter);
-                const float4 *row = (const float4 *)(table + (place >> 16) * (4 * LANES));
-                float4 value = make_float4(0, 0, 0, 0), derivative = value;
+            float slope = 0; /* by t, of the neighbour this lane looked at */
+#pragma unroll 1
+            for (int turn = 0; turn * (32 / LANES) < last; turn += N_TURN) {
+                float part[N_TURN] = {};
 #pragma unroll
-                for (int q = 0; q < 4; q++) {
-                    const float4 coefficient = row[q * LANES];
-                    if (dh) value = fma4(w[q], coefficient, value);
-                    derivative = fma4(dw[q], coefficient, derivative);
+                for (int k = 0; k < N_TURN; k++) {
+                    if (k % 2 == 0 && (turn + k) * (32 / LANES) >= last) break;
+                    const int source = group * LANES + turn + k;
+                    const unsigned int place = __shfl_sync(0xffffffffu, edge.place, source);
+                    const float t = __shfl_sync(0xffffffffu, edge.t, source);
+                    const float4 h_j = feature_row(h_r, place, n_filter);
+                    const float4 g_j = feature_row(g_r, place, n_filter);
+                    const float4 *row = (const float4 *)(table + (place >> 16) * (4 * LANES));
+                    float w[4], dw[4];
+                    frx_filter_weights(t, 1.0f, w, dw);
+                    float4 value = make_float4(0, 0, 0, 0), derivative = value;
+#pragma unroll
+                    for (int q = 0; q < 4; q++) {
+                        const float4 coefficient = row[q * LANES];
+                        if (WITH_DH) value = fma4(w[q], coefficient, value);
+                        derivative = fma4(dw[q], coefficient, derivative);
+                    }
+                    if (WITH_DH) sum = fma4(value, g_j, sum);
+                    const float4 both = fma4(g_i, h_j, mul4(g_j, h_i));
+                    part[k] = dot4(derivative, both);
                 }
-                if (dh) sum = fma4(value, g_j, sum);
-                const float4 both = mul4(derivative, fma4(g_i, h_j, mul4(g_j, h_i)));
-                const float slope = __fadd_rn(__fadd_rn(both.x, both.y), __fadd_rn(both.z, both.w));
-                force.x = __fmaf_rn(-slope, __shfl_sync(0xffffffffu, edge.direction.x, k), force.x);
-                force.y = __fmaf_rn(-slope, __shfl_sync(0xffffffffu, edge.direction.y, k), force.y);
-                force.z = __fmaf_rn(-slope, __shfl_sync(0xffffffffu, edge.direction.z, k), force.z);
+                const float all = sum_each<LANES>(part, lane);
+                if (lane % LANES / N_TURN == turn / N_TURN) slope = all;
             }
+            force.x = __fmaf_rn(-slope, edge.pull.x, force.x);
+            force.y = __fmaf_rn(-slope, edge.pull.y, force.y);
+            force.z = __fmaf_rn(-slope, edge.pull.z, force.z);
         }
-        if (dh) {
+        if (WITH_DH) {
             sum = sum_groups<LANES>(sum);
             if (group == 0) *(float4 *)(dh + (size_t)item * n_filter + channel) = sum;
         }
@@ -212,12 +262,12 @@ template <int STAGED> static forward_function forward_for(int slice) {
                          : forward_kernel<2, STAGED>;
 }
 
-template <int STAGED> static backward_function backward_for(int slice) {
-    return slice == 128  ? backward_kernel<32, STAGED>
-           : slice == 64 ? backward_kernel<16, STAGED>
-           : slice == 32 ? backward_kernel<8, STAGED>
-           : slice == 16 ? backward_kernel<4, STAGED>
-                         : backward_kernel<2, STAGED>;
+template <int STAGED, int WITH_DH> static backward_function backward_for(int slice) {
+    return slice == 128  ? backward_kernel<32, STAGED, WITH_DH>
+           : slice == 64 ? backward_kernel<16, STAGED, WITH_DH>
+           : slice == 32 ? backward_kernel<8, STAGED, WITH_DH>
+           : slice == 16 ? backward_kernel<4, STAGED, WITH_DH>
+                         : backward_kernel<2, STAGED, WITH_DH>;
 }
 
 static size_t staged_bytes(const struct frx_messages *messages) {
@@ -265,8 +315,10 @@ static enum frx_status choose_slice(struct frx_messages *messages) {
     const int bytes = (int)staged_bytes(messages);
     FRX_CUDA(cudaFuncSetAttribute(forward_for<1>(messages->slice),
                                   cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-    FRX_CUDA(cudaFuncSetAttribute(backward_for<1>(messages->slice),
-                                  cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+    for (int with_dh = 0; with_dh < 2; with_dh++)
+        FRX_CUDA(cudaFuncSetAttribute(with_dh ? backward_for<1, 1>(messages->slice)
+                                              : backward_for<1, 0>(messages->slice),
+                                      cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
     return FRX_OK;
 }
 
@@ -322,8 +374,10 @@ enum frx_status frx_messages_backward(const struct frx_messages *messages, int l
                                       const float *h, int h_stride, const float *g, float *dh,
                                       cudaStream_t stream) {
     const struct shape shape = choose_shape(messages, BACKWARD_BLOCK);
-    const backward_function kernel =
-        messages->staged ? backward_for<1>(messages->slice) : backward_for<0>(messages->slice);
+    const int slice = messages->slice;
+    const backward_function kernel = messages->staged
+                                         ? (dh ? backward_for<1, 1>(slice) : backward_for<1, 0>(slice))
+                                         : (dh ? backward_for<0, 1>(slice) : backward_for<0, 0>(slice));
     return frx_launch("messages, backward", kernel, shape.grid, shape.block, shape.shared, stream, *messages,
                       l, positions, h, h_stride, g, dh);
 }
