@@ -2,26 +2,6 @@
 
 #include <math.h>
 
-static double element(const struct frx_dense *dense, int transpose, int out, int in) {
-    const int row = transpose ? in : out, column = transpose ? out : in;
-    if (row >= dense->n_out || column >= dense->n_in) return 0;
-    return dense->weight[(size_t)row * dense->n_in + column];
-}
-
-void frx_pack_dense(const struct frx_dense *dense, int transpose, int n_in, int n_out, half *out) {
-    for (int p = 0; p < n_out / 16; p++)
-        for (int s = 0; s < n_in / 16; s++)
-            for (int part = 0; part < 2; part++)
-                for (int lane = 0; lane < 32; lane++)
-                    for (int h = 0; h < 8; h++) { /* two column tiles, two k halves, two values */
-                        const int column = 16 * p + 8 * (h >> 2) + lane / 4;
-                        const int k = 16 * s + 8 * ((h >> 1) & 1) + 2 * (lane % 4) + (h & 1);
-                        const double value = element(dense, transpose, column, k);
-                        const half high = __float2half((float)value);
-                        *out++ = part == 0 ? high : __float2half((float)(value - (double)__half2float(high)));
-                    }
-}
-
 /* Coefficient of the value (order 0) or of the slope by s (order 1: differences of neighbouring rows); 0
  * beyond the table. */
 static double coefficient(const struct frx_filter_tiles *tiles, int l, int order, int row, int c) {
@@ -54,8 +34,4 @@ void frx_pack_tiles(const struct frx_filter_tiles *tiles, int l, int order, int 
                         const double value = coefficient(tiles, l, order, FRX_TILE_INTERVAL * tile + knot, c);
                         *out++ = __float2half(used ? (float)(value / scale[c]) : 0.0f);
                     }
-}
-
-void frx_pack_bias(const struct frx_dense *dense, int n, float *out) {
-    for (int c = 0; c < n; c++) out[c] = dense->bias && c < dense->n_out ? (float)dense->bias[c] : 0.0f;
 }

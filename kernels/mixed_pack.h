@@ -1,20 +1,15 @@
-/* Weights and filter tables in the order in which tensor-core operands want them (mma.cuh), packed on the
+/* Filter tables in the order in which tensor-core operands want them (mma.cuh), packed on the
  * host. All functions: Local; outputs are owned by the caller and have the sizes given. */
 #ifndef FRX_KERNELS_MIXED_PACK_H
 #define FRX_KERNELS_MIXED_PACK_H
 
 #include "filter_tiles.h"
-#include "system.h"
 
 #include <cuda_fp16.h>
 
 static inline int frx_round_up(int n, int multiple) {
     return (n + multiple - 1) / multiple * multiple;
 }
-
-/* Operand B of y = W x (transpose = 0) or y = W^T x (1), padded to multiples of 16 given by n_in and n_out
- * (of that product), as the sum of two halves: out [n_out/16][n_in/16][high, low][32][8] halves. */
-void frx_pack_dense(const struct frx_dense *dense, int transpose, int n_in, int n_out, half *out);
 
 /* Channel scales of interaction l: the smallest power of two that no coefficient exceeds; scale
  * [n_filter_padded]. order 0: coefficients T of W; 1: D[k] = T[k + 1] - T[k], those of dW/ds. */
@@ -27,8 +22,5 @@ void frx_pack_scales(const struct frx_filter_tiles *tiles, int l, int order, int
  * order. */
 void frx_pack_tiles(const struct frx_filter_tiles *tiles, int l, int order, int n_filter_padded, int slice,
                     const float *scale, half *out);
-
-/* Bias padded with zeros: out [n]. */
-void frx_pack_bias(const struct frx_dense *dense, int n, float *out);
 
 #endif
