@@ -422,7 +422,8 @@ enum frx_status frx_dense_prepare(int n_filter, int n_hidden, const struct frx_o
     int ordinal;
     FRX_CUDA(cudaGetDevice(&ordinal));
     FRX_CUDA(cudaDeviceGetAttribute(&device->n_sm, cudaDevAttrMultiProcessorCount, ordinal));
-    FRX_TRY(frx_device_shared_limit(&device->shared_limit));
+    size_t multiprocessor;
+    FRX_TRY(frx_device_shared_memory(&device->shared_limit, &multiprocessor));
     const size_t chain = chain_bytes(1, n_filter, n_hidden), out = output_bytes(1, output),
                  needed = chain > out ? chain : out, limit = device->shared_limit;
     if (needed > limit)

@@ -53,11 +53,20 @@ enum frx_status frx_device_break(void) {
     return FRX_OK;
 }
 
-enum frx_status frx_device_shared_limit(size_t *bytes) {
-    int device, limit;
+enum frx_status frx_device_shared_memory(size_t *per_block, size_t *per_multiprocessor) {
+    int device, block, multiprocessor, reserved;
     FRX_CUDA(cudaGetDevice(&device));
-    FRX_CUDA(cudaDeviceGetAttribute(&limit, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
-    *bytes = (size_t)limit;
+    FRX_CUDA(cudaDeviceGetAttribute(&block, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+    FRX_CUDA(cudaDeviceGetAttribute(&multiprocessor, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device));
+    FRX_CUDA(cudaDeviceGetAttribute(&reserved, cudaDevAttrReservedSharedMemoryPerBlock, device));
+    *per_block = (size_t)block;
+    *per_multiprocessor = (size_t)multiprocessor;
+    const char *wanted = getenv("FRX_CUDA_SHARED_LIMIT");
+    const long less = wanted ? strtol(wanted, NULL, 10) : 0;
+    if (less > 0 && less < block) {
+        *per_block = (size_t)less;
+        *per_multiprocessor = (size_t)(less + reserved);
+    }
     return FRX_OK;
 }
 

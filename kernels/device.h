@@ -39,8 +39,10 @@ void *frx_arena_take(struct frx_arena *arena, size_t bytes);
     ((pointer) = (std::remove_reference<decltype(pointer)>::type)frx_arena_take(                             \
          (arena), (size_t)(count) * sizeof *(pointer)))
 
-/* Bytes of shared memory that one block may have on this thread's device. Local. */
-FRX_CHECKED enum frx_status frx_device_shared_limit(size_t *bytes);
+/* Bytes of shared memory that one block may have on this thread's device, and that its multiprocessors have.
+ * Less if FRX_CUDA_SHARED_LIMIT (bytes per block) is in the environment: a large card tested as a small one.
+ * Local. */
+FRX_CHECKED enum frx_status frx_device_shared_memory(size_t *per_block, size_t *per_multiprocessor);
 
 /* ---- stage times ---- */
 

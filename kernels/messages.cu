@@ -302,9 +302,9 @@ static int worth_staging(const struct frx_messages *messages) {
 }
 
 static enum frx_status choose_slice(struct frx_messages *messages) {
-    size_t limit;
+    size_t limit, multiprocessor;
     int device;
-    FRX_TRY(frx_device_shared_limit(&limit));
+    FRX_TRY(frx_device_shared_memory(&limit, &multiprocessor));
     FRX_CUDA(cudaGetDevice(&device));
     FRX_CUDA(cudaDeviceGetAttribute(&messages->n_block, cudaDevAttrMultiProcessorCount, device));
     for (messages->slice = 128; messages->slice >= 8; messages->slice /= 2)

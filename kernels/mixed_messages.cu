@@ -249,22 +249,22 @@ static __device__ __forceinline__ float quadratic_spline(float x) {
 template <int C> static __global__ void __launch_bounds__(512, 1) slope_kernel(const struct slope_args a) {
     extern __shared__ __align__(16) char shared[];
     __shared__ int next_row;
-    const int n_bead = a.pass.n_bead, n_tile = a.pass.n_tile, slice_index = blockIdx.y;
+    const int n_bead = a.pass.n_bead, n_tile = a.pass.n_tile;
     const int lane = threadIdx.x & 31, knot = lane >> 2, pair = (lane & 3) * 2;
     const struct block_memory memory = block_memory_of(shared, n_bead, C, n_tile);
-    load_table(memory.table, a.table + (size_t)slice_index * n_tile * 16 * C, n_tile * 16 * C);
+    load_table(memory.table, a.table, n_tile * 16 * C);
     const int edge = (lane & 7) + 8 * (lane >> 4),
               column = 8 * ((lane >> 3) & 1); /* ldmatrix rows are edges */
     const int result_edge =
         pair + ((lane & 8) ? 1 : 0) + ((lane & 16) ? 8 : 0); /* whose sum this lane ends up with */
     const float centre = (float)knot - 0.5f;                 /* of row knot; row knot + 8: + 8 */
 
-    for_rows_of_block<C>(a.pass, slice_index, memory.y, &next_row, [&](int row) {
+    for_rows_of_block<C>(a.pass, 0, memory.y, &next_row, [&](int row) {
         const float *coordinate = a.pass.list.coordinate + (size_t)row * a.pass.list.capacity;
         const uint16_t *neighbour = a.pass.list.neighbour + (size_t)row * a.pass.list.capacity;
         const int ends = lane < n_tile ? a.pass.list.tile_end[(size_t)row * FRX_TILE_MAX + lane] : 0;
         const int n_group = __shfl_sync(0xffffffffu, ends, n_tile - 1);
-        const half *gradient = a.gradient + (size_t)row * a.pass.n_filter + slice_index * C;
+        const half *gradient = a.gradient + (size_t)row * a.pass.n_filter;
         float *slopes = a.slopes + (size_t)row * a.slope_stride;
         half2 g[C / 16][2];
 #pragma unroll
@@ -272,7 +272,7 @@ template <int C> static __global__ void __launch_bounds__(512, 1) slope_kernel(c
 #pragma unroll
             for (int h = 0; h < 2; h++) {
                 const int c = 16 * k + 8 * h + pair;
-                const float *s = a.scale + slice_index * C + c; /* powers of two: exact */
+                const float *s = a.scale + c; /* powers of two: exact */
                 g[k][h] = __hmul2(*(const half2 *)(gradient + c), __floats2half2_rn(s[0], s[1]));
             }
         uint32_t product[C / 16][4]; /* D g_i of the present tile, operand A */

@@ -172,12 +172,11 @@ static enum frx_status upload_first_features(struct frx_mixed_network *n) {
  * warps if they fit, one of 16 otherwise, narrower slices for large molecules. None of it changes a result.
  */
 static enum frx_status choose_shape(struct frx_mixed_network *n) {
-    int device = 0, n_sm = 0, per_sm = 0, n_resident = 0;
-    size_t limit = 0;
+    int device = 0, n_sm = 0, n_resident = 0;
+    size_t limit, per_sm;
     FRX_CUDA(cudaGetDevice(&device));
     FRX_CUDA(cudaDeviceGetAttribute(&n_sm, cudaDevAttrMultiProcessorCount, device));
-    FRX_CUDA(cudaDeviceGetAttribute(&per_sm, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device));
-    FRX_TRY(frx_device_shared_limit(&limit));
+    FRX_TRY(frx_device_shared_memory(&limit, &per_sm));
     struct frx_edge_pass *pass = &n->pass;
     pass->n_rep = n->base.n_rep;
     pass->n_bead = n->base.n_bead;
@@ -189,7 +188,7 @@ static enum frx_status choose_shape(struct frx_mixed_network *n) {
             pass->shared_bytes =
                 frx_edge_pass_shared(pass->n_bead, pass->slice, pass->n_tile, pass->n_thread);
             const int blocks = 512 / pass->n_thread;
-            if (pass->shared_bytes <= limit && blocks * (pass->shared_bytes + 2048) <= (size_t)per_sm) {
+            if (pass->shared_bytes <= limit && blocks * (pass->shared_bytes + 2048) <= per_sm) {
                 FRX_TRY(frx_edge_pass_prepare(pass->slice, pass->n_thread, pass->shared_bytes, &n_resident));
                 const int wave = n_sm * n_resident, n_slice = pass->n_filter / pass->slice;
                 const int useful = (int)(((size_t)pass->n_rep * pass->n_bead + pass->n_thread / 32 - 1) /

@@ -1,11 +1,12 @@
-/* The CUDA engine under the physics that all engines share. Skipped without a GPU. */
+/* The CUDA engine under the physics that all engines share; arguments choose cases (physics.h). Skipped
+ * without a GPU. */
 #include "check.h"
 #include "cuda_engine.h"
 #include "physics.h"
 
 #include <cuda_runtime_api.h>
 
-int main(void) {
+int main(int argc, char **argv) {
     int n = 0;
     if (cudaGetDeviceCount(&n) != cudaSuccess || n == 0) {
         puts("no GPU: skipped");
@@ -13,7 +14,9 @@ int main(void) {
     }
     int failed = 0;
     for (int k = 0; k < 2; k++)
-        failed |= physics_check_engine(&(struct physics_case){
-            .engine = &frx_cuda_engine, .precision = k ? FRX_PRECISION_MIXED : FRX_PRECISION_SINGLE});
+        failed |= physics_check_cases(
+            &(struct physics_case){.engine = &frx_cuda_engine,
+                                   .precision = k ? FRX_PRECISION_MIXED : FRX_PRECISION_SINGLE},
+            argc - 1, argv + 1);
     return failed;
 }

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct frx_engine_options physics_options(const struct physics_case *c, int n_rep) {
     return (struct frx_engine_options){.n_rep = n_rep,
@@ -37,11 +38,27 @@ double physics_deviation(const double *a, const double *b, size_t n) {
 }
 
 int physics_check_engine(const struct physics_case *c) {
-    static int (*const cases[])(const struct physics_case *) = {
-        physics_energy,       physics_forces,      physics_straight, physics_invariance,
-        physics_conservation, physics_temperature, physics_repeat,   physics_divergence};
+    return physics_check_cases(c, 0, NULL);
+}
+
+int physics_check_cases(const struct physics_case *c, int n_name, char **name) {
+    static const struct {
+        const char *name;
+        int (*check)(const struct physics_case *);
+    } cases[] = {{"energy", physics_energy},
+                 {"forces", physics_forces},
+                 {"straight", physics_straight},
+                 {"invariance", physics_invariance},
+                 {"conservation", physics_conservation},
+                 {"temperature", physics_temperature},
+                 {"repeat", physics_repeat},
+                 {"divergence", physics_divergence}};
     int failed = 0;
-    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) failed |= cases[k](c);
+    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+        int wanted = n_name == 0;
+        for (int n = 0; n < n_name; n++) wanted |= strcmp(name[n], cases[k].name) == 0;
+        if (wanted) failed |= cases[k].check(c);
+    }
     if (failed) fprintf(stderr, "engine %s, precision %d\n", c->engine->name, (int)c->precision);
     return failed;
 }

@@ -15,6 +15,9 @@ struct physics_case {
 
 int physics_check_engine(const struct physics_case *c); /* all of the following */
 
+/* Those of the following that are named (energy, forces, ..); none named: all. */
+int physics_check_cases(const struct physics_case *c, int n_name, char **name);
+
 int physics_energy(const struct physics_case *c);     /* the network against its definition, sums of parts */
 int physics_forces(const struct physics_case *c);     /* forces = -dE/dx */
 int physics_straight(const struct physics_case *c);   /* torsions of beads on a line */
