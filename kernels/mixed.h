@@ -66,9 +66,12 @@ FRX_CHECKED enum frx_status frx_edge_pass_prepare(int slice, int n_thread, size_
                                                   int *n_resident);
 
 /* out [rows][F] float = sum_j W(r_ij) features_j. table [F/slice][n_tile][slice/16][32][8] half: coefficients
- * in the order of D; scale [F]: per channel, a power of two. */
+ * in the order of D, less mean [F/slice][n_tile][slice/16][4][4] half; scale [F]: per channel, a power of
+ * two.
+ */
 FRX_CHECKED enum frx_status frx_messages_launch(const struct frx_edge_pass *pass, const half *table,
-                                                const float *scale, float *out, cudaStream_t stream);
+                                                const half *mean, const float *scale, float *out,
+                                                cudaStream_t stream);
 
 /* slopes [R][N][slope_stride] float (+)= sum_c dW_c/ds(r_ij) g_ic features_jc at every pair of the list;
  * `accumulate`: add to what is there. gradient [rows][F] half; table [F/slice][n_tile][slice/16][32][8] half:

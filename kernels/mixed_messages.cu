@@ -10,10 +10,13 @@
  * a cubic spline is a quadratic one whose coefficients D[k] = T[k + 1] - T[k] are tabulated: summing the
  *               rounded T with the alternating weights b' instead would lose a digit.
  *
+ * What halves lose is kept small: of the table the mean of each tile and channel is taken out, and the
+ * weights of an edge add up to one, so that rounding only touches what differs from the mean.
+ *
  * Parallel mapping: a block takes a range of rows of (mostly) one replica and a slice of C channels, with all
  * N rows of y (and a zero row for the padding of groups) in shared memory; a warp takes one row i at a time
  * from a counter of the block and owns its sums: no floating-point atomics, and what a row gives depends on
- * its list only. Shared memory: (N + 1)(C + 8) halves of y, 16 C n_tile halves of T, 1536 bytes per warp for
+ * its list only. Shared memory: (N + 1)(C + 8) halves of y, 17 C n_tile halves of T, 1536 bytes per warp for
  * weights. Rows are C + 8 halves apart so that eight neighbouring beads lie in different banks. */
 #include "device.h"
 #include "mixed.h"
@@ -31,14 +34,17 @@ static __host__ __device__ __forceinline__ int row_stride(int slice) {
 /* ---- what both passes do alike ---- */
 
 struct block_memory {
-    half *y, *table, *stage; /* [N + 1][C + 8], [n_tile][C/16][32][8], this warp's [2][16][stage_stride] */
+    half *y, *table; /* [N + 1][C + 8], [n_tile][C/16][32][8] */
+    half *mean;      /* [n_tile][C/16][4][4] */
+    half *stage;     /* this warp's [2][16][stage_stride] */
 };
 
 static __device__ struct block_memory block_memory_of(void *base, int n_bead, int slice, int n_tile) {
     struct block_memory m;
     m.y = (half *)base;
     m.table = m.y + (size_t)(n_bead + 1) * row_stride(slice);
-    m.stage = m.table + (size_t)n_tile * 16 * slice + (threadIdx.x >> 5) * stage_halves;
+    m.mean = m.table + (size_t)n_tile * 16 * slice;
+    m.stage = m.mean + (size_t)n_tile * slice + (threadIdx.x >> 5) * stage_halves;
     return m;
 }
 
@@ -85,7 +91,7 @@ static __device__ __forceinline__ void for_rows_of_block(const struct frx_edge_p
 
 struct message_args {
     struct frx_edge_pass pass;
-    const half *table;
+    const half *table, *mean;
     const float *scale;
     float *out;
 };
@@ -101,17 +107,20 @@ struct slope_args {
 /* ---- messages ---- */
 
 /* Spline weights of 16 edges, put where ldmatrix finds operand A. Lane l and l + 16 serve edge l % 16: the
- * first places weights 0 and 1, the second 2 and 3; everything else is zero. The caller synchronises the warp
- * before reading. */
+ * first places weights 0 and 1, the second 2 and 3; everything else is zero. The largest weight takes up what
+ * rounding the others leaves: the four add up to one, so that the mean of a tile's coefficients is weighed
+ * exactly. The caller synchronises the warp before reading. */
 static __device__ __forceinline__ void stage_weights(half *stage, int lane, float u) {
     const int interval = min((int)u, FRX_TILE_INTERVAL - 1);
-    const float t = u - (float)interval, p = lane < 16 ? t : 1.0f - t; /* weights 3, 2 mirror 0, 1 */
-    const float outer = (1.0f - p) * (1.0f - p) * (1.0f - p) * (1.0f / 6.0f);
-    const float inner = (0.5f * p - 1.0f) * p * p + 2.0f / 3.0f;
+    const float t = u - (float)interval, p = lane < 16 ? t : 1.0f - t, q = 1.0f - p; /* 3, 2 mirror 0, 1 */
+    const half outer = __float2half(q * q * q * (1.0f / 6.0f)), far = __float2half(p * p * p * (1.0f / 6.0f)),
+               other = __float2half((0.5f * q - 1.0f) * q * q + 2.0f / 3.0f);
+    const float rest = 1.0f - (__half2float(outer) + __half2float(far) + __half2float(other));
+    const float inner = p < 0.5f ? rest : (0.5f * p - 1.0f) * p * p + 2.0f / 3.0f;
     *(uint4 *)(stage + (lane >> 1) * stage_stride + (lane & 1) * 8) = make_uint4(0, 0, 0, 0);
     __syncwarp();
     half *place = stage + (lane & 15) * stage_stride + interval;
-    place[lane < 16 ? 0 : 3] = __float2half(outer);
+    place[lane < 16 ? 0 : 3] = outer;
     place[lane < 16 ? 1 : 2] = __float2half(inner);
 }
 
@@ -135,15 +144,21 @@ static __device__ __forceinline__ void multiply(const uint32_t weights[4], uint3
     }
 }
 
-/* acc_c += sum_k T[k][c] G[k][c] over this lane's two knots. */
+/* acc_c += sum_k (T[k][c] + mean[c]) G[k][c] over this lane's two knots. */
 template <int C>
-static __device__ __forceinline__ void flush_tile(const half *table, int lane, float (&g)[C / 8][4],
-                                                  float (&acc)[C / 8][2]) {
+static __device__ __forceinline__ void flush_tile(const half *table, const half *mean, int lane,
+                                                  float (&g)[C / 8][4], float (&acc)[C / 8][2]) {
 #pragma unroll
     for (int n = 0; n < C / 8; n += 2) {
         const uint4 t = *(const uint4 *)(table + ((n / 2) * 32 + lane) * 8);
         const float2 lo0 = __half22float2(bits_half2(t.x)), hi0 = __half22float2(bits_half2(t.y));
         const float2 lo1 = __half22float2(bits_half2(t.z)), hi1 = __half22float2(bits_half2(t.w));
+        const uint2 m = *(const uint2 *)(mean + ((n / 2) * 4 + (lane & 3)) * 4);
+        const float2 m0 = __half22float2(bits_half2(m.x)), m1 = __half22float2(bits_half2(m.y));
+        acc[n][0] += (g[n][0] + g[n][2]) * m0.x;
+        acc[n][1] += (g[n][1] + g[n][3]) * m0.y;
+        acc[n + 1][0] += (g[n + 1][0] + g[n + 1][2]) * m1.x;
+        acc[n + 1][1] += (g[n + 1][1] + g[n + 1][3]) * m1.y;
         acc[n][0] += g[n][0] * lo0.x + g[n][2] * hi0.x;
         acc[n][1] += g[n][1] * lo0.y + g[n][3] * hi0.y;
         acc[n + 1][0] += g[n + 1][0] * lo1.x + g[n + 1][2] * hi1.x;
@@ -191,6 +206,7 @@ static __global__ void __launch_bounds__(512, 1) message_kernel(const struct mes
     const int lane = threadIdx.x & 31;
     const struct block_memory memory = block_memory_of(shared, n_bead, C, n_tile);
     load_table(memory.table, a.table + (size_t)slice_index * n_tile * 16 * C, n_tile * 16 * C);
+    load_table(memory.mean, a.mean + (size_t)slice_index * n_tile * C, n_tile * C);
     const int column = (lane >> 4) * 8; /* this lane's 8 channels in an ldmatrix of 16 */
     const uint32_t stage_place =
         shared_address(memory.stage + ((lane & 7) + 8 * (lane >> 4)) * stage_stride + 8 * ((lane >> 3) & 1));
@@ -230,7 +246,7 @@ static __global__ void __launch_bounds__(512, 1) message_kernel(const struct mes
             else
                 multiply<C, false>(weights, y_now, g);
             fresh = group + 1 == end;
-            if (fresh) flush_tile<C>(memory.table + tile * 16 * C, lane, g, acc);
+            if (fresh) flush_tile<C>(memory.table + tile * 16 * C, memory.mean + tile * C, lane, g, acc);
         }
         __syncwarp();
         store_message<C>(acc, lane, a.scale + slice_index * C,
@@ -342,7 +358,7 @@ template <int C> static __global__ void __launch_bounds__(512, 1) slope_kernel(c
 /* ---- launchers ---- */
 
 size_t frx_edge_pass_shared(int n_bead, int slice, int n_tile, int n_thread) {
-    return sizeof(half) * ((size_t)(n_bead + 1) * row_stride(slice) + (size_t)n_tile * 16 * slice +
+    return sizeof(half) * ((size_t)(n_bead + 1) * row_stride(slice) + (size_t)n_tile * 17 * slice +
                            (size_t)(n_thread / 32) * stage_halves);
 }
 
@@ -373,9 +389,9 @@ enum frx_status frx_edge_pass_prepare(int slice, int n_thread, size_t shared_byt
     }
 }
 
-enum frx_status frx_messages_launch(const struct frx_edge_pass *pass, const half *table, const float *scale,
-                                    float *out, cudaStream_t stream) {
-    const struct message_args args = {*pass, table, scale, out};
+enum frx_status frx_messages_launch(const struct frx_edge_pass *pass, const half *table, const half *mean,
+                                    const float *scale, float *out, cudaStream_t stream) {
+    const struct message_args args = {*pass, table, mean, scale, out};
     const dim3 grid(pass->n_block, pass->n_filter / pass->slice);
     switch (pass->slice) {
     case 32:

@@ -16,7 +16,12 @@ static inline int frx_round_up(int n, int multiple) {
 void frx_pack_scales(const struct frx_filter_tiles *tiles, int l, int order, int n_filter_padded,
                      float *scale);
 
-/* Coefficients over scale of interaction l, cut into slices: out
+/* Means over the rows of a tile of the coefficients over scale of interaction l, as the lanes of the messages
+ * hold channels: out [n_filter_padded/slice][n_tile][slice/16][4][4] halves. */
+void frx_pack_means(const struct frx_filter_tiles *tiles, int l, int n_filter_padded, int slice,
+                    const float *scale, half *out);
+
+/* Coefficients over scale of interaction l, for order 0 less the rounded mean, cut into slices: out
  * [n_filter_padded/slice][n_tile][slice/16][32][8] halves. Accumulator D [16 knots][C] of the messages and
  * operand A [16 knots][C] of the slopes hold the same elements in the same lanes, so both tables have this
  * order. */

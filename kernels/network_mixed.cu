@@ -20,6 +20,7 @@ struct layer_arrays { /* of one interaction, device */
     half *h;          /* [R][N][F]; first interaction: [N][F], the same for all replicas */
     half *slope;      /* [R][N][H] */
     half *table[2];   /* of W and of dW/ds (mixed_pack.h) */
+    half *mean;       /* of tiles of the first */
     float *scale[2];  /* [F] */
 };
 
@@ -121,6 +122,7 @@ static void mixed_layout(struct frx_gpu_network *network, struct frx_arena *aren
         struct layer_arrays *layer = &n->layer[l];
         FRX_TAKE(arena, layer->h, (l ? n_row : n_bead) * F);
         FRX_TAKE(arena, layer->slope, n_row * H);
+        FRX_TAKE(arena, layer->mean, (size_t)n->tiles.n_tile * F);
         for (int order = 0; order < 2; order++) {
             FRX_TAKE(arena, layer->table[order], (size_t)n->tiles.n_tile * FRX_TILE_KNOT * F);
             FRX_TAKE(arena, layer->scale[order], F);
@@ -151,6 +153,9 @@ static enum frx_status upload_tables(struct frx_mixed_network *n) {
         frx_pack_tiles(&n->tiles, l, order, F, n->pass.slice, scale, table);
         status = copy_in(n->layer[l].scale[order], scale, sizeof(float) * F);
         if (status == FRX_OK) status = copy_in(n->layer[l].table[order], table, sizeof(half) * n_table);
+        if (status != FRX_OK || order > 0) continue;
+        frx_pack_means(&n->tiles, l, F, n->pass.slice, scale, table);
+        status = copy_in(n->layer[l].mean, table, sizeof(half) * n_table / FRX_TILE_KNOT);
     }
     free(scale);
     return status;
@@ -275,7 +280,7 @@ static enum frx_status evaluate(struct frx_mixed_network *n, int n_rep, const fl
         struct layer_arrays *layer = &n->layer[l];
         pass.features = layer->h;
         pass.feature_stride = l ? stride : 0;
-        FRX_TRY(frx_messages_launch(&pass, layer->table[0], layer->scale[0], m, stream));
+        FRX_TRY(frx_messages_launch(&pass, layer->table[0], layer->mean, layer->scale[0], m, stream));
         FRX_TRY(frx_timer_mark(timer, FRX_STAGE_MESSAGES, stream));
         FRX_TRY(frx_layers_forward(&n->layers, l, n_rep, layer->slope, l + 1 < L ? n->layer[l + 1].h : NULL,
                                    stream));
@@ -294,7 +299,7 @@ static enum frx_status evaluate(struct frx_mixed_network *n, int n_rep, const fl
         if (l > 0) {
             pass.features = n->g;
             pass.feature_stride = stride;
-            FRX_TRY(frx_messages_launch(&pass, layer->table[0], layer->scale[0], m, stream));
+            FRX_TRY(frx_messages_launch(&pass, layer->table[0], layer->mean, layer->scale[0], m, stream));
         }
         FRX_TRY(frx_timer_mark(timer, FRX_STAGE_MESSAGES, stream));
     }
