@@ -1,5 +1,5 @@
-/* What the CUDA engine is made of: one struct, shared by cuda_engine.cu (life, state in and out, transport,
- * output) and steps.cu (force evaluations, steps and their graphs). */
+/* What the CUDA engine is made of: one struct, shared by engine_create.cu (life), cuda_engine.cu (state in
+ * and out, transport, output) and steps.cu (force evaluations, steps and their graphs). */
 #ifndef FRX_KERNELS_ENGINE_PARTS_H
 #define FRX_KERNELS_ENGINE_PARTS_H
 
@@ -55,6 +55,20 @@ struct frx_engine {
     double *beta;      /* [n_rep] for messages */
     int64_t n_force_evaluation;
 };
+
+/* Functions of the engine's table (engine.h) that are needed in more than one file. */
+enum frx_status frx_cuda_plan(const struct frx_system *system, const struct frx_engine_options *options,
+                              size_t *host, size_t *device);
+enum frx_status frx_cuda_create(const struct frx_system *system, const struct frx_engine_options *options,
+                                struct frx_engine **result);
+void frx_cuda_destroy(struct frx_engine *engine);
+enum frx_status frx_cuda_set_state(struct frx_engine *engine, int first, int n,
+                                   const struct frx_state_view *view);
+enum frx_status frx_cuda_set_temperatures(struct frx_engine *engine, const double *beta,
+                                          const double *velocity_scale);
+
+/* Host memory that the engine holds, bytes. Local. */
+size_t frx_cuda_host_bytes(struct frx_engine *engine);
 
 /* Bring forces and energy of stale slots up to date (queued). Local. */
 FRX_CHECKED enum frx_status frx_steps_refresh(struct frx_engine *engine);
