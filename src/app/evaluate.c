@@ -33,13 +33,28 @@ static enum frx_status prepare(const struct frx_system *system, struct frx_frame
     return FRX_OK;
 }
 
+/* Frames far from the origin lose digits in an engine whose state is float: whole Angstrom are taken off,
+ * which costs positions that are floats nothing. */
+static void move_to_origin(int n_bead, const double *positions, double *moved) {
+    for (int d = 0; d < 3; d++) {
+        double centre = 0;
+        for (int i = 0; i < n_bead; i++) centre += positions[3 * i + d] / n_bead;
+        for (int i = 0; i < n_bead; i++) moved[3 * i + d] = positions[3 * i + d] - round(centre);
+    }
+}
+
+/* moved [n_rep][n_bead][3], NULL: positions as they are */
 static enum frx_status evaluate_batches(const struct frx_engine_class *engine_class,
                                         struct frx_engine *engine, int n_rep, struct frx_frames *frames,
-                                        double *batch_parts) {
+                                        double *batch_parts, double *moved) {
     const size_t n_coordinate = 3 * (size_t)frames->n_bead, n_part = (size_t)frames->n_part;
     for (int first = 0; first < frames->n_frame; first += n_rep) {
         const int n = frames->n_frame - first < n_rep ? frames->n_frame - first : n_rep;
-        const struct frx_state_view in = {.positions = frames->positions + (size_t)first * n_coordinate};
+        double *positions = frames->positions + (size_t)first * n_coordinate;
+        for (int k = 0; moved && k < n; k++)
+            move_to_origin(frames->n_bead, positions + (size_t)k * n_coordinate,
+                           moved + (size_t)k * n_coordinate);
+        const struct frx_state_view in = {.positions = moved ? moved : positions};
         FRX_TRY(engine_class->set_state(engine, 0, n, &in));
         const struct frx_state_view out = {.forces = frames->forces + (size_t)first * n_coordinate,
                                            .energy = frames->energy + first};
@@ -57,11 +72,16 @@ enum frx_status frx_evaluate(const struct frx_engine_class *engine_class, const 
                                                .precision = precision,
                                                .timestep = 0.001,
                                                .n_thread = n_thread};
-    double *batch_parts = malloc((size_t)options.n_rep * (size_t)(frames->n_part + 1) * sizeof *batch_parts);
+    const int move = engine_class->memory == FRX_MEMORY_DEVICE && frx_system_is_translation_invariant(system);
+    const size_t n_batch_part = (size_t)options.n_rep * (size_t)(frames->n_part + 1);
+    double *batch_parts =
+        malloc((n_batch_part + 3 * (size_t)options.n_rep * (size_t)frames->n_bead) * sizeof *batch_parts);
     if (!batch_parts) return FRX_FAIL(FRX_ERR_MEMORY, "out of memory for %d frames", frames->n_frame);
     struct frx_engine *engine = NULL;
     enum frx_status status = engine_class->create(system, &options, &engine);
-    if (status == FRX_OK) status = evaluate_batches(engine_class, engine, options.n_rep, frames, batch_parts);
+    if (status == FRX_OK)
+        status = evaluate_batches(engine_class, engine, options.n_rep, frames, batch_parts,
+                                  move ? batch_parts + n_batch_part : NULL);
     engine_class->destroy(engine);
     free(batch_parts);
     return status;

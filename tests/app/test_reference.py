@@ -4,6 +4,7 @@ Golden values (mlcg, and an independent evaluation of torchmd's models) come wit
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -69,8 +70,9 @@ def system(reference, tmp_path_factory):
     return make
 
 
-def evaluate(flashrex, system, golden, output, precision):
-    flashrex("energy", system, "--frames", golden, "--precision", precision, "-o", output, timeout=900).ok()
+def evaluate(flashrex, system, golden, output, precision, engine="cpu", **environment):
+    how = ["--engine", engine, "--precision", precision]
+    flashrex("energy", system, "--frames", golden, *how, "-o", output, timeout=900, **environment).ok()
     with h5py.File(golden) as expected, h5py.File(output) as found:
         assert set(found["parts"]) == set(expected["parts"])
         np.testing.assert_array_equal(found["positions"], expected["positions"])
@@ -101,6 +103,43 @@ def test_golden_energies_and_forces(name, reference, system, flashrex, tmp_path)
     assert (abs(found["energy"] - expected["energy"]) < 2e-5 * scale).all()
 
 
+@pytest.fixture
+def gpu(flashrex):
+    """The environment that shows the GPU; skip where there is none, or no CUDA engine."""
+    shown = {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0")}
+    tried = flashrex("bench", os.devnull, "--engine", "cuda", **shown)
+    for reason in ("no GPU", "without CUDA"):
+        if reason in tried.err:
+            pytest.skip(reason)
+    return shown
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_golden_energies_and_forces_on_a_gpu(name, gpu, reference, system, flashrex, tmp_path):
+    golden = reference / MODELS[name][1]
+    expected, found = evaluate(
+        flashrex, system(name), golden, tmp_path / "single.h5", "single", "cuda", **gpu
+    )
+    assert force_error(expected["forces"], found["forces"]) < 2e-5
+
+    # mixed precision: the error of the force over the force of the network alone, and the energy of the network
+    network = tmp_path / "network.h5"
+    shutil.copy(system(name), network)
+    with h5py.File(network, "a") as file:
+        del file["known_answer"]
+        for prior in list(file["priors"]):
+            del file["priors"][prior]
+    flashrex("energy", network, "--frames", golden, "-o", tmp_path / "alone.h5", timeout=900).ok()
+    with h5py.File(tmp_path / "alone.h5") as file:
+        alone = np.linalg.norm(file["forces"][:], axis=(1, 2))
+    expected, found = evaluate(flashrex, system(name), golden, tmp_path / "mixed.h5", "mixed", "cuda", **gpu)
+    error = np.linalg.norm(found["forces"] - expected["forces"], axis=(1, 2)) / alone
+    assert error.max() < 5e-3
+    n_bead = found["forces"].shape[1]
+    difference = abs(found["parts"]["SchNet"] - expected["parts"]["SchNet"]) / n_bead * 100
+    assert difference.max() < 0.05  # kcal/mol per 100 beads
+
+
 @pytest.mark.parametrize(
     "config, name, steps, ranks",
     [
@@ -113,9 +152,16 @@ def test_golden_energies_and_forces(name, reference, system, flashrex, tmp_path)
 )
 def test_short_replica_exchange(config, name, steps, ranks, system, flashrex, tmp_path):
     """The configs as they are, but shorter: they run, exchange, and the saved energies are those of the frames."""
-    few = [f"n_timesteps={steps}", f"exchange_interval={steps // 4}", f"save_interval={steps // 2}", "n_ladders=1"]
+    few = [
+        f"n_timesteps={steps}",
+        f"exchange_interval={steps // 4}",
+        f"save_interval={steps // 2}",
+        "n_ladders=1",
+    ]
     path = system(name)
-    flashrex("run", CONFIGS / f"{config}.yaml", f"system={path}", "output=out", *few, ranks=ranks, timeout=600).ok()
+    flashrex(
+        "run", CONFIGS / f"{config}.yaml", f"system={path}", "output=out", *few, ranks=ranks, timeout=600
+    ).ok()
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["exchange"]["events"] == 4 and summary["frames"] == 2
     acceptance = [rung["acceptance_to_next"] for rung in summary["rungs"][:-1]]

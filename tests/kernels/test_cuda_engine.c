@@ -290,7 +290,7 @@ static void too_many(enum frx_precision precision) {
     struct frx_engine *engine;
     CHECK_FAILS(gpu->create(&system, &options, &engine), FRX_ERR_MEMORY, "would fit");
     printf("%s\n", frx_error_message());
-    double needed, available;
+    double needed = 0, available = 0;
     int n_fit = 0;
     const char *numbers = strstr(frx_error_message(), "need ");
     CHECK(numbers && sscanf(numbers, "need %lf MiB on GPU %*d, which has %lf MiB free: %d", &needed,
