@@ -244,6 +244,8 @@ static enum frx_status mixed_upload(struct frx_gpu_network *network, cudaStream_
     FRX_TRY(frx_layers_upload(&n->layers));
     FRX_TRY(upload_tables(n));
     FRX_TRY(upload_first_features(n));
+    /* the assembly of forces fetches pairs beyond the cutoff too, before it drops them */
+    FRX_CUDA(cudaMemset(n->slopes, 0, sizeof(float) * n->base.n_rep * n->base.n_bead * n->slope_stride));
     FRX_CUDA(cudaStreamSynchronize(NULL)); /* a copy may return before it arrives */
     return calibrate(n, stream);
 }

@@ -80,10 +80,10 @@ int main(int argc, char **argv) {
     const int is_long = argc > 1 && strcmp(argv[1], "long") == 0;
     struct frx_test_model model = frx_test_model_default();
     model.priors = FRX_TEST_PRIORS_SMOOTH;
-    struct plan plan = {512, 16, 1500, 4000};
+    struct plan plan = {512, 16, 2500, 4000};
     if (is_long) {
         model.n_bead = 50, model.n_hidden = model.n_filter = 128, model.n_interaction = 4;
-        plan = (struct plan){1024, 32, 2500, 15000};
+        plan = (struct plan){1024, 32, 4000, 15000};
     }
     struct frx_system system;
     frx_test_system_make(&model, &system);
