@@ -64,7 +64,8 @@ static struct work work_of(const char *stage, const struct frx_system *system,
             const double shared = edges * L * F * 4 * ((4 + 1) + (4 + 2));
             return (struct work){rows * L * F * 4 * (2 + 4), shared, 0};
         }
-        const double n_tile = (n_knot - 1) / 13.0, passes = 2 * L - 1 + L, padded = edges + rows * 7.5 * n_tile;
+        const double n_tile = (n_knot - 1) / 13.0, passes = 2 * L - 1 + L,
+                     padded = edges + rows * 7.5 * n_tile;
         /* a group's features and spline weights (zeroed, filled, read); the table once per row */
         const double shared = passes * (padded * (2 * F + 64 + 8) + rows * n_tile * 17 * F * 2);
         return (struct work){rows * passes * F * 6, shared, passes * padded * 2 * 16 * F};
