@@ -169,6 +169,17 @@ static void print_wanted(int rank, const int *shape, char text[128]) {
     snprintf(text + n, 128 - n, "]");
 }
 
+/* HDF5 reads whole chunks, however few of their elements the dataset has. */
+static enum frx_status check_chunks(hid_t properties, const char *place) {
+    hsize_t chunk[H5S_MAX_RANK];
+    const int rank =
+        H5Pget_layout(properties) == H5D_CHUNKED ? H5Pget_chunk(properties, H5S_MAX_RANK, chunk) : 0;
+    double n = 1;
+    for (int d = 0; d < rank; d++) n *= (double)chunk[d];
+    if (n <= (double)FRX_MAX_ELEMENT) return FRX_OK;
+    return FRX_FAIL(FRX_ERR_FORMAT, "%s is stored in chunks of %.0f elements", place, n);
+}
+
 /* Check rank and sizes, fill in the open ones, and refuse more than memory or the file itself can hold: data
  * lies in this file, and no filter shrinks more than a thousandfold (deflate reaches 1032). */
 static enum frx_status check_shape(hid_t dataset, const char *place, int rank, int *shape, size_t *n) {
@@ -198,6 +209,7 @@ static enum frx_status check_shape(hid_t dataset, const char *place, int rank, i
     FRX_HDF5_TRY(properties, FRX_ERR_FORMAT, "%s cannot be read", place);
     if (H5Pget_layout(properties) == H5D_VIRTUAL || H5Pget_external_count(properties) > 0)
         return FRX_FAIL(FRX_ERR_FORMAT, "%s takes its data from another file", place);
+    FRX_TRY(check_chunks(properties, place));
     const hsize_t stored = H5Dget_storage_size(dataset);
     if (count > 0 && (hsize_t)count / 1100 > stored)
         return FRX_FAIL(FRX_ERR_FORMAT, "%s has %lld elements, but the file holds only %llu bytes of it",

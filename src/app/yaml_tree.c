@@ -19,9 +19,30 @@ void frx_source_clear(struct frx_source *source) {
     memset(source, 0, sizeof *source);
 }
 
+/* Bytes of the UTF-8 character at c, 0 if there is none. Source: The Unicode Standard, table 3-7. */
+static int character_size(const unsigned char *c) {
+    const int n = c[0] < 0x80 ? 1 : c[0] >= 0xC2 && c[0] < 0xE0 ? 2 : (c[0] & 0xF0) == 0xE0 ? 3 : 4;
+    if (n == 4 && (c[0] < 0xF0 || c[0] > 0xF4)) return 0;
+    for (int i = 1; i < n; i++)
+        if ((c[i] & 0xC0) != 0x80) return 0;
+    const int is_long = (c[0] == 0xE0 && c[1] < 0xA0) || (c[0] == 0xF0 && c[1] < 0x90);
+    const int is_none = (c[0] == 0xED && c[1] > 0x9F) || (c[0] == 0xF4 && c[1] > 0x8F);
+    return is_long || is_none ? 0 : n;
+}
+
+/* The config is written into output and read again on --continue, which needs text. */
+static enum frx_status check_text(const struct frx_source *source) {
+    const unsigned char *c = (const unsigned char *)source->text;
+    for (int n; *c; c += n)
+        if ((n = character_size(c)) == 0)
+            return FRX_FAIL(FRX_ERR_ARGUMENT, "%s: byte %td is not UTF-8", source->name,
+                            c - (const unsigned char *)source->text);
+    return FRX_OK;
+}
+
 enum frx_status frx_source_set(const char *name, const char *text, struct frx_source *source) {
     *source = (struct frx_source){.name = strdup(name), .text = strdup(text), .n_byte = strlen(text)};
-    return source->name && source->text ? FRX_OK : no_memory();
+    return source->name && source->text ? check_text(source) : no_memory();
 }
 
 enum frx_status frx_source_read(const char *path, struct frx_source *source) {
@@ -38,7 +59,7 @@ enum frx_status frx_source_read(const char *path, struct frx_source *source) {
         return FRX_FAIL(FRX_ERR_ARGUMENT, "%s is larger than 1 MiB: this is not a config", path);
     if (memchr(source->text, '\0', source->n_byte))
         return FRX_FAIL(FRX_ERR_ARGUMENT, "%s is not a text file: this is not a config", path);
-    return FRX_OK;
+    return check_text(source);
 }
 
 /* The byte that a column (counted in characters) of a UTF-8 line starts at. */
@@ -254,9 +275,13 @@ static void discard_output(struct fy_diag *diag, void *user, const char *text, s
 /* Directives are of no use to a config, and libfyaml 0.7 never finishes a malformed one. */
 static enum frx_status refuse_directives(const struct frx_source *source) {
     struct frx_mark mark = {source, 0, (int)source->n_skip, 1};
-    for (const char *line = source->text + source->n_skip; line; line = strchr(line, '\n')) {
-        if (*line == '\n') line++, mark.line++, mark.column = 0;
-        if (*line == '%') return frx_source_error(&mark, "directives (`%%..`) are not supported");
+    const char *start = source->text + source->n_skip;
+    if (strncmp(start, "\xEF\xBB\xBF", 3) == 0) start += 3; /* a byte order mark */
+    int begins_line = 1;
+    for (const char *c = start; *c; c++) {
+        if (begins_line && *c == '%') return frx_source_error(&mark, "directives (`%%..`) are not supported");
+        begins_line = *c == '\n' || *c == '\r';
+        if (*c == '\n') mark.line++, mark.column = 0;
     }
     return FRX_OK;
 }

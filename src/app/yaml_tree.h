@@ -43,7 +43,7 @@ struct frx_yaml {
  * Errors: FRX_ERR_IO, FRX_ERR_ARGUMENT (too large, or bytes that no text has). Local. */
 FRX_CHECKED enum frx_status frx_source_read(const char *path, struct frx_source *source);
 
-/* Copy a text that is at hand. Errors: FRX_ERR_MEMORY. Local. */
+/* Copy a text that is at hand. Errors: FRX_ERR_ARGUMENT (not UTF-8), FRX_ERR_MEMORY. Local. */
 FRX_CHECKED enum frx_status frx_source_set(const char *name, const char *text, struct frx_source *source);
 
 void frx_source_clear(struct frx_source *source);

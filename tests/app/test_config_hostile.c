@@ -82,6 +82,10 @@ int main(void) {
     check_refused("%YAML 1.2\n---\nsystem: a\n", PATH ":1:1: error: directives");
     check_refused("system: a\n%;\n", PATH ":2:1: error: directives");
     check_refused("%", "directives");
+    check_refused("#n\r\r%m", "directives");
+    check_refused("system: a\xC3\n", "byte 9 is not UTF-8");
+    check_refused("system: \xED\xA0\x80\n", "byte 8 is not UTF-8");
+    check_refused("\xEF\xBB\xBF%;", "directives");
     check_size();
     unlink(PATH);
     return frx_check_result();

@@ -384,6 +384,23 @@ static void check_ranges(void) {
     H5Tclose(text);
 }
 
+/* A dataset that may grow may lie in chunks larger than itself, which HDF5 reads as a whole. */
+static void check_huge_chunk(void) {
+    const hsize_t dims[3] = {1, 8, 3}, most[3] = {H5S_UNLIMITED, 8, 3}, chunk[3] = {1 << 28, 1, 1};
+    const hid_t file = open_good(), space = H5Screate_simple(3, dims, most),
+                properties = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(properties, 3, chunk);
+    H5Ldelete(file, "structures/positions", H5P_DEFAULT);
+    const hid_t dataset = H5Dcreate2(file, "structures/positions", H5T_NATIVE_DOUBLE, space, H5P_DEFAULT,
+                                     properties, H5P_DEFAULT);
+    CHECK(dataset >= 0, "a dataset in huge chunks");
+    H5Dclose(dataset);
+    H5Pclose(properties);
+    H5Sclose(space);
+    H5Fclose(file);
+    check_refused("/structures/positions is stored in chunks of 268435456 elements");
+}
+
 /* Names of priors are printed, and name the parts of the energy together with the network's. */
 static void check_prior_names(void) {
     static const struct {
@@ -460,6 +477,7 @@ int main(void) {
     check_values();
     check_step_envelope();
     check_ranges();
+    check_huge_chunk();
     check_prior_names();
     check_truncations();
     check_changed_bytes();
