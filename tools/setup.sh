@@ -4,11 +4,11 @@
 # System packages through apt where something is missing and we may install (root, or sudo without a password), otherwise says
 # what is missing and stops. Python tools go into the project's own environment, .venv. Does nothing when all is there.
 #   test  also the distribution's h5py and MDAnalysis, with which some tests read our files, and strace (skipped without)
-#   ci    also what .ci/run checks with: clang, clang-tidy, Slurm, and from PyPI clang-format and ruff
+#   ci    also what .ci/run checks with: clang, clang-tidy, Slurm, and from PyPI clang-format, ruff and atheris
 set -eu
 cd "$(dirname "$0")/.."
 mode=${1:-build}
-checkers='clang-format==14.0.6 ruff==0.8.4'
+checkers='clang-format==14.0.6 ruff==0.8.4 atheris==3.0.0'
 log=$PWD/setup.log
 
 # quietly WHAT COMMAND..: run it with its output in setup.log, which is shown if it fails and removed if it does not
@@ -101,6 +101,6 @@ if [ "$(cat $stamp 2>/dev/null)" != "$PWD" ] || [ tools/pyproject.toml -nt $stam
     echo "$PWD" >$stamp
 fi
 [ "$mode" = build ] || touch .venv/.asked
-if [ "$mode" = ci ] && ! { [ -x .venv/bin/clang-format ] && [ -x .venv/bin/ruff ]; }; then
+if [ "$mode" = ci ] && ! { [ -x .venv/bin/clang-format ] && [ -x .venv/bin/ruff ] && .venv/bin/python -c 'import atheris' 2>/dev/null; }; then
     quietly "$checkers into .venv" .venv/bin/python -m pip install --disable-pip-version-check $checkers
 fi
