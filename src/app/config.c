@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static enum frx_status no_memory(void) {
     return FRX_FAIL(FRX_ERR_MEMORY, "out of memory while reading the config");
@@ -216,6 +217,20 @@ static enum frx_status check_limits(const struct frx_config *config) {
     return check_adaptation(config);
 }
 
+/* "configs/../run" is "run", unless `configs` is a link to another place. In place. */
+static void shorten(char *path) {
+    for (char *up; (up = strstr(path, "/../"));) {
+        *up = '\0';
+        char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+        struct stat status;
+        const int is_folder = *name && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
+                              lstat(path, &status) == 0 && S_ISDIR(status.st_mode);
+        *up = '/';
+        if (!is_folder) return;
+        memmove(name, up + 4, strlen(up + 4) + 1);
+    }
+}
+
 /* A relative path in a config file starts at the file's folder. */
 static enum frx_status resolve_paths(struct frx_config *config) {
     const char *file = config->file.name, *slash = strrchr(file, '/');
@@ -229,6 +244,7 @@ static enum frx_status resolve_paths(struct frx_config *config) {
         char *joined = malloc(n_byte);
         if (!joined) return no_memory();
         snprintf(joined, n_byte, "%.*s%s", (int)n_folder, file, *path);
+        shorten(joined);
         free(*path);
         *path = joined;
     }

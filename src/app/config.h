@@ -72,7 +72,7 @@ void frx_config_write(const struct frx_config *config, FILE *out);
 char *frx_config_text(const struct frx_config *config);
 
 /* Compare with the text of the config that a run was started with: FRX_ERR_ARGUMENT about the first key that
- * differs and must not when the run is continued. Local. */
+ * differs and must not when the run is continued, with the names of the others. Local. */
 FRX_CHECKED enum frx_status frx_config_check_unchanged(const struct frx_config *config, const char *before);
 
 /* An error about the value of one key, pointing at it; where the key was left at its default, a plain

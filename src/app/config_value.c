@@ -193,19 +193,36 @@ static const char *find_value(const char *text, const char *name, size_t *n_byte
     return NULL;
 }
 
+/* Whether a key has another value than before, and must not; the values as text. */
+static int is_forbidden(const struct frx_key *key, const char *before, const char *now, const char **old,
+                        size_t *n_old, const char **new, size_t *n_new) {
+    *new = find_value(now, key->name, n_new);
+    *old = find_value(before, key->name, n_old);
+    return !key->may_change && *new && !(*old && *n_new == *n_old && memcmp(*new, *old, *n_new) == 0);
+}
+
 enum frx_status frx_config_check_unchanged(const struct frx_config *config, const char *before) {
-    char *now = frx_config_text(config);
+    char *now = frx_config_text(config), others[120] = "";
     if (!now) return no_memory();
+    const char *new, *old;
+    size_t n_new, n_old, n = 0;
+    int first = -1;
+    for (int k = 0; k < FRX_N_CONFIG_KEY; k++) {
+        if (!is_forbidden(&frx_config_key[k], before, now, &old, &n_old, &new, &n_new)) continue;
+        if (first < 0)
+            first = k;
+        else if (n < sizeof others)
+            n += (size_t)snprintf(others + n, sizeof others - n, "%s%s",
+                                  n ? ", " : "; also changed: ", frx_config_key[k].name);
+    }
     enum frx_status status = FRX_OK;
-    for (int k = 0; k < FRX_N_CONFIG_KEY && status == FRX_OK; k++) {
-        const struct frx_key *key = &frx_config_key[k];
-        size_t n_new, n_old;
-        const char *new = find_value(now, key->name, &n_new), *old = find_value(before, key->name, &n_old);
-        if (key->may_change || !new || (old && n_new == n_old && memcmp(new, old, n_new) == 0)) continue;
+    if (first >= 0) {
+        const struct frx_key *key = &frx_config_key[first];
+        (void)is_forbidden(key, before, now, &old, &n_old, &new, &n_new);
         status = frx_config_error(config, key->name,
-                                  "%s: the run was started with %.*s and cannot be continued with %.*s",
-                                  key->name, old ? (int)(n_old < 150 ? n_old : 150) : 7,
-                                  old ? old : "nothing", (int)(n_new < 150 ? n_new : 150), new);
+                                  "%s: the run was started with %.*s and cannot be continued with %.*s%s",
+                                  key->name, old ? (int)(n_old < 120 ? n_old : 120) : 7,
+                                  old ? old : "nothing", (int)(n_new < 120 ? n_new : 120), new, others);
     }
     free(now);
     return status;

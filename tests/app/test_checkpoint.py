@@ -131,6 +131,8 @@ def test_what_may_change_and_what_not(chain, whole, flashrex, tmp_path):
     ]:
         result = flashrex("run", chain, "--continue", change)
         assert result.code == 2 and word in result.err, result.err
+    result = flashrex("run", chain, "--continue", "seed=2", "dt=0.001", "move=temperatures", "n_threads=1")
+    assert "dt: the run was started with" in result.err and "; also changed: seed, move" in result.err
     with h5py.File(tmp_path / "chain.h5", "r") as old, h5py.File(tmp_path / "other.h5", "w") as new:
         for name in old:
             old.copy(name, new)

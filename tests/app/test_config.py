@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from system_files import harmonic_wells
 
 MINIMAL = "system: s.h5\noutput: out\ntemperatures: [300, 320]\nn_timesteps: 1000\n"
 
@@ -351,3 +352,18 @@ def test_user_guide_has_all_exit_codes():
     codes = re.findall(r"^    X\(\w+, (\d+), ", (root / "src" / "core" / "status.h").read_text(), re.M)
     assert len(codes) > 10
     assert codes == re.findall(r"^\| (\d+) \| ", guide, re.M)
+
+
+def test_paths_are_short_unless_a_link_is_in_them(flashrex, write_config, tmp_path):
+    """`../out` in configs/run.yaml is `out`, but not if configs is a link: then it is beside the link's target."""
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "place" / "real").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "place" / "real")
+    harmonic_wells(tmp_path / "wells.h5")
+    text = "system: {}\noutput: ../out\ntemperatures: [300]\nn_timesteps: 10\n"
+    write_config(text.format("../wells.h5"), "configs/run.yaml")
+    write_config(text.format(tmp_path / "wells.h5"), "place/real/run.yaml")
+    out = flashrex("run", "configs/run.yaml").ok().out
+    assert "  output    out" in out and "  system    wells.h5" in out
+    assert "  output    link/../out" in flashrex("run", "link/run.yaml").ok().out
+    assert (tmp_path / "out").is_dir() and (tmp_path / "place" / "out").is_dir()
