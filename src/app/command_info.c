@@ -31,7 +31,7 @@ static enum frx_status describe_system(const char *path, int verify, int n_threa
                 frx_form_name(prior->form), frx_feature_name(prior->feature));
     }
     fprintf(out, "structures %d\n", system.n_structure);
-    fprintf(out, "source     %s\n", system.source ? system.source : "unknown");
+    fprintf(out, "source     %s\n", system.source ? frx_harmless(system.source) : "unknown");
     enum frx_status status = FRX_OK;
     if (!system.known_answer)
         fputs("known answer: none in the file\n", out);
@@ -98,7 +98,8 @@ static enum frx_status run(const struct frx_invocation *invocation) {
     char size[FRX_NUMBER_SIZE];
     printf("%s: %s, version %d, %s, %d beads\n", path, frx_file_kind_name(info.kind), info.version,
            frx_bytes((double)info.n_byte, size), info.n_bead);
-    if (info.generator) printf("written by %s\n", info.generator);
+    frx_harmless(info.config), frx_harmless(info.build), frx_harmless(info.system_path);
+    if (info.generator) printf("written by %s\n", frx_harmless(info.generator));
     if (info.sha256[0])
         printf("sha256     %s%s\n", info.sha256, info.kind == FRX_FILE_RUN ? " (system)" : "");
     enum frx_status status = FRX_OK;

@@ -75,3 +75,9 @@ void frx_print_quoted(const char *text, FILE *out) {
     }
     fputc('"', out);
 }
+
+char *frx_harmless(char *text) {
+    for (char *c = text; c && *c; c++)
+        if (((unsigned char)*c < 32 && *c != '\n') || *c == 127) *c = '?';
+    return text;
+}

@@ -26,4 +26,8 @@ void frx_print_real(double value, FILE *out);
 /* A string in double quotes, escaped as JSON and YAML both understand. */
 void frx_print_quoted(const char *text, FILE *out);
 
+/* Foreign text for a terminal: control characters but line breaks become question marks. Changes `text`,
+ * which may be NULL, and returns it. Local. */
+char *frx_harmless(char *text);
+
 #endif

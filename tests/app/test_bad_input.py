@@ -198,3 +198,12 @@ def test_overwrite_that_fails_keeps_the_earlier_run(flashrex, tmp_path, write_co
         assert flashrex("run", config, "--overwrite", *arguments).code != 0
     for path in kept.iterdir():
         assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_info_prints_no_control_characters(flashrex, tmp_path):
+    """Texts of a file must not reach the terminal as commands to it."""
+    chain_with_network(tmp_path / "chain.h5")
+    with h5py.File(tmp_path / "chain.h5", "r+") as file:
+        file.attrs["source"] = file.attrs["generator"] = "\x1b[31mred\x07"
+    result = flashrex("info", "chain.h5").ok()
+    assert "?[31mred?" in result.out and "\x1b" not in result.out and "\x07" not in result.out
