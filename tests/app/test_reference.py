@@ -180,4 +180,4 @@ def test_short_replica_exchange(config, name, steps, ranks, system, flashrex, tm
 
 def test_check_meets_the_known_answer_of_the_importer(system, flashrex):
     out = flashrex("check", CONFIGS / "chignolin-ca.yaml", f"system={system('cln')}", "output=out").ok().out
-    assert "24 replicas" in out and "known answer met" in out
+    assert "64 replicas" in out and "known answer met" in out
