@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Kill a run everywhere, and look at what is left.
 
-    kills.py sweep [--ranks 4] [--case short|long|adapt] [--every 1] [--jobs 2]   at each write-like system call
-    kills.py random [--ranks 4] [--kills 200] [--jobs 2]                          at random moments
+    kills.py sweep [--ranks 4] [--case short|long|adapt] [--every 1] [--seconds 60] [--jobs 2]  at each call that writes
+    kills.py random [--ranks 4] [--kills 200] [--jobs 2]                                        at random moments
 
 After each kill: every committed row is readable and equals that of a run that was never killed, by the journal,
 through run.h5, the views, MDAnalysis and `flashrex info`, and nothing else is shown. Then the run is continued to its
@@ -14,6 +14,7 @@ import collections
 import concurrent.futures
 import contextlib
 import hashlib
+import itertools
 import os
 import random
 import shutil
@@ -241,26 +242,52 @@ def kill_at_call(lab, rank, call, number):
     return True
 
 
-def sweep(lab, every, jobs, calls=CALLS, first=1):
-    """Kill at each (or only some) of each kind of call of each rank; returns how many kills there were of each."""
-    found, lanes = collections.Counter(), min(jobs, 8)
+def count_calls(lab, rank):
+    """How often the rank makes each of CALLS in a run (with several ranks, this may vary by a few)."""
+    name = f"counted_{rank}"
+    table = lab.folder / f"{name}.txt"
+    assert lab.run(name, around=(rank, ["strace", "-c", "-o", str(table)])).returncode == 0
+    shutil.rmtree(lab.folder / name)
+    lines = [line.split() for line in table.read_text().splitlines()]
+    return {words[-1]: int(words[3]) for words in lines if words and words[-1] in CALLS}
 
-    def lane(rank, call, number):
-        """Some of the calls: the lanes together are all of them."""
-        while kill_at_call(lab, rank, call, number):
-            found[call, rank] += 1
-            number += every * lanes
 
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        places = [(rank, call) for call in calls for rank in range(lab.ranks)]
-        tasks = [pool.submit(lane, *place, first + k * every) for place in places for k in range(lanes)]
-        for task in concurrent.futures.as_completed(tasks):
-            if task.exception():
-                pool.shutdown(wait=False, cancel_futures=True)
-            task.result()
-    for call, rank in sorted(found):
-        print(f"rank {rank}: {found[call, rank]:4} kills at {call}", flush=True)
-    return found
+def sweep(lab, calls, every, jobs, seconds):
+    """Kill at every call (or one in `every`) of each kind and rank, in an order in which those that come before the
+    time is over are an even sample. In processes, because only one thread at a time can be in h5py."""
+    found, start = collections.Counter(), time.monotonic()
+    counts = [count_calls(lab, rank) for rank in range(lab.ranks)]
+    points = [
+        (rank, call, number)
+        for rank in range(lab.ranks)
+        for call in calls
+        for number in range(1, counts[rank].get(call, 0) + 1, every)
+    ]
+    random.Random(1).shuffle(points)
+    print(f"{len(points)} points, {sum(map(sum, (c.values() for c in counts)))} calls: {counts}", flush=True)
+    done = in_processes(
+        jobs, kill_at_call, ((lab, *point) for point in points if time.monotonic() - start < seconds)
+    )
+    for n_done, ((_, rank, call, _), killed) in enumerate(done, 1):
+        found[rank, call] += killed
+        if n_done % 20 == 0:
+            print(f"{n_done} points, {time.monotonic() - start:.0f} s", flush=True)
+    for rank, call in sorted(found):
+        print(f"rank {rank}: {found[rank, call]:4} of {counts[rank][call]:4} at {call}", flush=True)
+    return found.total()
+
+
+def in_processes(jobs, function, tasks):
+    """Yields (arguments, result) as they end; takes no more tasks than can be worked on. Stops at the first error."""
+    tasks, running = iter(tasks), {}
+    with concurrent.futures.ProcessPoolExecutor(jobs) as pool:
+        while True:
+            while len(running) < jobs and (task := next(tasks, None)):
+                running[pool.submit(function, *task)] = task
+            if not running:
+                return
+            for future in concurrent.futures.wait(running, return_when="FIRST_COMPLETED").done:
+                yield running.pop(future), future.result()
 
 
 def kill_at_random(lab, seconds, seed):
@@ -317,9 +344,11 @@ def main():
     parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--case", choices=CASES, default="short")
     parser.add_argument("--every", type=int, default=1)
-    parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--calls", default=",".join(CALLS))
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument(
+        "--seconds", type=float, default=float("inf"), help="of a sweep: try no more after that"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -328,20 +357,14 @@ def main():
         if options.what == "sweep":
             if why := can_trace():
                 sys.exit(why)
-            total = sum(
-                sweep(lab, options.every, options.jobs, options.calls.split(","), options.first).values()
-            )
+            total = sweep(lab, options.calls.split(","), options.every, options.jobs, options.seconds)
         else:
-            start = time.monotonic()
             subprocess.run(lab.command("timed"), cwd=folder, capture_output=True)
-            seconds, total, seed = 1.2 * (time.monotonic() - start), 0, 0
-            with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-                while total < options.kills:
-                    total += sum(
-                        pool.map(lambda s: kill_at_random(lab, seconds, s), range(seed, seed + options.jobs))
-                    )
-                    seed += options.jobs
-                    print(f"{total} kills", flush=True)
+            seconds, total = 1.2 * (time.monotonic() - start), 0
+            seeds = itertools.takewhile(lambda _: total < options.kills, itertools.count())
+            for _, n in in_processes(options.jobs, kill_at_random, ((lab, seconds, seed) for seed in seeds)):
+                total += n
+                print(f"{total} kills, {time.monotonic() - start:.0f} s", flush=True)
         print(f"{total} kills, all continued, all equal: {time.monotonic() - start:.0f} s")
 
 
