@@ -318,10 +318,10 @@ def ranks_in(folder):
     """Processes of ours that have files of a run open."""
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            command = (path / "cmdline").read_bytes().split(b"\0")
-        except OSError:
+            words, place = (path / "cmdline").read_bytes().split(b"\0"), (path / "cwd").resolve()
+        except OSError:  # it has just ended
             continue
-        if f"output={folder.name}".encode() in command and (path / "cwd").resolve() == folder.parent:
+        if f"output={folder.name}".encode() in words and place == folder.parent:
             yield int(path.name)
 
 
