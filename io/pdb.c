@@ -1,8 +1,13 @@
 #include "pdb.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
+
+/* Of the eight columns of a coordinate, Angstrom. */
+#define LOWEST  (-999.9995)
+#define HIGHEST 9999.9995
 
 /* PDB is ASCII in columns: at most n characters of text, a question mark for what is none. */
 static const char *ascii(const char *text, size_t n, char *out) {
@@ -25,25 +30,47 @@ static void write_atom(FILE *file, const struct frx_beads *beads, int i, const d
             x[2], 1.0, 0.0);
 }
 
-static enum frx_status check_range(const char *path, const double *positions, int n_bead) {
-    for (int i = 0; i < 3 * n_bead; i++)
-        if (!(positions[i] > -999.9995 && positions[i] < 9999.9995))
-            return FRX_FAIL(FRX_ERR_MODEL, "cannot write %s: bead %d has coordinate %g A, too far for a PDB",
-                            path, i / 3, positions[i]);
+enum frx_status frx_pdb_place(const double *positions, int n_bead, double shift[3]) {
+    double low[3], high[3];
+    int fits = 1;
+    for (int a = 0; a < 3; a++) {
+        low[a] = high[a] = positions[a];
+        for (int i = 0; i < n_bead; i++) {
+            const double x = positions[3 * (size_t)i + (size_t)a];
+            if (!isfinite(x))
+                return FRX_FAIL(FRX_ERR_MODEL, "bead %d has coordinate %g A, which no PDB can hold", i, x);
+            low[a] = fmin(low[a], x);
+            high[a] = fmax(high[a], x);
+        }
+        if (!(high[a] - low[a] < HIGHEST - LOWEST - 0.01))
+            return FRX_FAIL(FRX_ERR_MODEL,
+                            "a structure %g A across is too large for a PDB, whose columns hold %g A",
+                            high[a] - low[a], HIGHEST - LOWEST);
+        fits &= low[a] > LOWEST && high[a] < HIGHEST;
+    }
+    for (int a = 0; a < 3; a++) {
+        const double centre = 0.5 * (low[a] + high[a]);
+        const int about_origin = 0.5 * (high[a] - low[a]) < -LOWEST - 0.01;
+        shift[a] = fits ? 0 : (about_origin ? 0 : 0.5 * (LOWEST + HIGHEST)) - centre;
+    }
     return FRX_OK;
 }
 
 enum frx_status frx_pdb_write(const char *path, const struct frx_system *system, const double *positions,
                               const char *title) {
-    FRX_TRY(check_range(path, positions, system->n_bead));
+    double shift[3];
+    FRX_TRY(frx_pdb_place(positions, system->n_bead, shift));
     FILE *file = fopen(path, "w");
     if (!file) return FRX_FAIL(FRX_ERR_IO, "cannot write %s: %s", path, strerror(errno));
     char text[61];
     fprintf(file, "TITLE     %s\n", ascii(title, sizeof text - 1, text));
+    if (shift[0] != 0 || shift[1] != 0 || shift[2] != 0)
+        fprintf(file, "REMARK     moved by %.3f %.3f %.3f A\n", shift[0], shift[1], shift[2]);
     const struct frx_beads *beads = &system->beads;
     for (int i = 0; i < system->n_bead; i++) {
         if (i > 0 && strcmp(beads->chain[i], beads->chain[i - 1]) != 0) fputs("TER\n", file);
-        write_atom(file, beads, i, positions + 3 * (size_t)i);
+        const double *at = positions + 3 * (size_t)i;
+        write_atom(file, beads, i, (double[]){at[0] + shift[0], at[1] + shift[1], at[2] + shift[2]});
     }
     fputs("TER\n", file);
     for (int b = 0; b < system->n_bond; b++) {

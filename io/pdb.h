@@ -9,9 +9,15 @@
 #include "status.h"
 #include "system.h"
 
-/* Write positions [n_bead][3] Angstrom of the system to `path`, replacing it. `title` becomes the TITLE
- * record. Errors: FRX_ERR_IO with path and reason; FRX_ERR_MODEL for a coordinate that the format cannot hold
- * (beyond -999.999 to 9999.999 A). Nothing is left behind then. Local. */
+/* By how much (Angstrom) positions [n_bead][3] are moved before they are written: not at all if they are from
+ * -999.999 to 9999.999 A, which is what the columns hold; else so that the middle is the origin or, of what
+ * is longer than 2000 A, the middle of the columns. Errors: FRX_ERR_MODEL for coordinates that are not finite
+ * and for structures more than 10999 A long. Local. */
+FRX_CHECKED enum frx_status frx_pdb_place(const double *positions, int n_bead, double shift[3]);
+
+/* Write positions [n_bead][3] Angstrom of the system to `path`, replacing it, moved as frx_pdb_place says (a
+ * REMARK tells). `title` becomes the TITLE record. Errors: FRX_ERR_IO with path and reason; those of
+ * frx_pdb_place. Nothing is left behind then. Local. */
 FRX_CHECKED enum frx_status frx_pdb_write(const char *path, const struct frx_system *system,
                                           const double *positions, const char *title);
 

@@ -2,6 +2,7 @@
 #include "command.h"
 #include "evaluate.h"
 #include "exchange.h"
+#include "pdb.h"
 #include "print.h"
 #include "session.h"
 #include "trajectory.h"
@@ -119,7 +120,10 @@ static enum frx_status check(struct frx_session *session) {
     enum frx_status status = FRX_OK;
     if (speaks) {
         frx_session_describe(session, stdout);
+        double shift[3];
         status = check_output(session, stdout);
+        if (status == FRX_OK)
+            status = frx_pdb_place(session->system.structures, session->system.n_bead, shift);
         fflush(stdout);
     }
     FRX_TRY(frx_agree(session->comm, status));

@@ -87,11 +87,21 @@ CASES = {
     "type outside the embedding": (spoil_types, [], MODEL, ["type"]),
     "overlapping beads": (spoil_overlap, [], MODEL, ["structure 1", "2", "4"]),
     "NaN coordinate": (spoil_coordinates, [], MODEL, ["structure 1"]),
-    "unsorted temperatures": (chain_with_network, ["temperatures=[300, 290, 310]"], ARGUMENT, ["290 after 300"]),
+    "unsorted temperatures": (
+        chain_with_network,
+        ["temperatures=[300, 290, 310]"],
+        ARGUMENT,
+        ["290 after 300"],
+    ),
     "equal temperatures": (chain_with_network, ["temperatures=[300, 300, 310]"], ARGUMENT, ["300 after 300"]),
     "start that is not there": (chain_with_network, ["start=2"], ARGUMENT, ["structures 0 to 1"]),
     "engine that is not there": (chain_with_network, ["engine=cuda"], None, ["CUDA", "cpu"]),
-    "transport that is not there": (chain_with_network, ["transport=nccl"], ARGUMENT, ["transport: nccl", "cpu"]),
+    "transport that is not there": (
+        chain_with_network,
+        ["transport=nccl"],
+        ARGUMENT,
+        ["transport: nccl", "cpu"],
+    ),
     "output in a folder that is not there": (chain_with_network, ["output=a/b/c"], IO, ["a/b"]),
     "output that is a file": (chain_with_network, ["output=run.yaml"], None, ["run.yaml"]),
     "diverging replica": (
@@ -127,7 +137,9 @@ def test_frames_before_a_divergence_are_kept(ranks, flashrex, tmp_path, write_co
     chain_with_network(tmp_path / "chain.h5")
     with h5py.File(tmp_path / "chain.h5", "r+") as file:
         file["priors/bonds/params"][:, 0] = 1200.0
-    result = flashrex("run", write_config(CONFIG), "dt=0.004", "save_interval=1", "exchange_interval=5", ranks=ranks)
+    result = flashrex(
+        "run", write_config(CONFIG), "dt=0.004", "save_interval=1", "exchange_interval=5", ranks=ranks
+    )
     assert result.code == DIVERGED
     assert_one_error(result, ["K", "step", "bead"])
     with h5py.File(tmp_path / "out" / "segment_0001.h5") as file:
@@ -159,6 +171,38 @@ def test_check_refuses_an_output_that_cannot_be_written(output, ranks, flashrex,
     result = flashrex("check", write_config(CONFIG), f"output={output}", ranks=ranks)
     assert result.code == IO
     assert_one_error(result, ["cannot write to", output.split("/c")[0]])
+
+
+def move_structures(path, vector):
+    chain_with_network(path)
+    with h5py.File(path, "r+") as file:
+        file["structures/positions"][...] += np.asarray(vector)
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_a_structure_far_away(ranks, flashrex, tmp_path, write_config):
+    """Its PDB is written about its centre."""
+    move_structures(tmp_path / "chain.h5", [-20000, 0, 3e5])
+    assert flashrex("check", write_config(CONFIG), ranks=ranks).code == 0
+    result = flashrex("run", write_config(CONFIG), ranks=ranks)
+    assert result.code == 0, result.err
+    lines = (tmp_path / "out" / "system.pdb").read_text().splitlines()
+    assert lines[1].startswith("REMARK     moved by 19989.360")
+    got = np.array(
+        [[line[30:38], line[38:46], line[46:54]] for line in lines if line.startswith("ATOM")], float
+    )
+    expected = zigzag(8) - zigzag(8)[0]
+    assert np.allclose(got - got[0], expected, atol=0.04)  # float32 at 3e5 A
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_check_refuses_what_no_pdb_can_hold(ranks, flashrex, tmp_path, write_config):
+    move_structures(tmp_path / "chain.h5", np.arange(8)[:, None] * [2000, 0, 0])
+    for command in ("check", "run"):
+        result = flashrex(command, write_config(CONFIG), ranks=ranks)
+        assert result.code == MODEL
+        assert_one_error(result, ["too large for a PDB"])
+    assert not list((tmp_path / "out").glob("segment_*.h5"))
 
 
 def test_more_ranks_than_replicas(flashrex, tmp_path, write_config):

@@ -135,6 +135,50 @@ static void check_reference(void) {
 
 /* ---- PDB ---- */
 
+/* Writes the structure of three beads and reads its coordinates again. */
+static void write_and_read(const struct frx_system *system, double x[9]) {
+    char line[100];
+    int n = 0;
+    CHECK_OK(frx_pdb_write(PATH, system, system->structures, ""));
+    FILE *file = fopen(PATH, "r");
+    while (fgets(line, sizeof line, file))
+        if (strncmp(line, "ATOM", 4) == 0 && n < 9) {
+            CHECK(strlen(line) == 67, "columns of \"%s\"", line);
+            for (int a = 2; a >= 0; a--) {
+                line[38 + 8 * (size_t)a] = '\0';
+                x[n + a] = strtod(line + 30 + 8 * (size_t)a, NULL);
+            }
+            n += 3;
+        }
+    fclose(file);
+    CHECK(n == 9, "%d coordinates", n);
+}
+
+/* Structures outside the columns are moved as a whole; those inside are not. */
+static void check_far_pdb(const struct frx_system *system) {
+    static const double offsets[][3] = {{0, 0, 0}, {-990, 9980, 5}, {-1e5, 3, 2e7}, {0, 10000, 0}};
+    static const double stretched[] = {0, 3000, 10990};
+    double *at = system->structures, kept[9], read[9];
+    memcpy(kept, at, sizeof kept);
+    for (int k = 0; k < 4; k++) {
+        for (int i = 0; i < 9; i++) at[i] = kept[i] + offsets[k][i % 3];
+        write_and_read(system, read);
+        for (int i = 0; i < 9; i++) {
+            CHECK_NEAR(read[i] - read[i % 3], at[i] - at[i % 3], 2e-3);
+            if (k < 2) CHECK_NEAR(read[i], at[i], 6e-4);
+            if (k >= 2) CHECK(fabs(read[i]) < 10, "coordinate %g of what was moved to the origin", read[i]);
+        }
+    }
+    for (int k = 1; k < 3; k++) {
+        memcpy(at, kept, sizeof kept);
+        at[3] = 20000;
+        at[0] = at[6] = 20000 + stretched[k];
+        write_and_read(system, read);
+        CHECK_NEAR(read[0] - read[3], stretched[k], 2e-3);
+    }
+    memcpy(at, kept, sizeof kept);
+}
+
 static void check_pdb(void) {
     static const char expected[] = "TITLE     a molecule\n"
                                    "ATOM      1  CA  GLY A   7       0.000   1.000   2.000  1.00  0.00\n"
@@ -165,10 +209,11 @@ static void check_pdb(void) {
     rewind(file);
     for (int c; (c = fgetc(file)) != EOF;) CHECK(c < 128, "character %d in a PDB", c);
     fclose(file);
-    system.structures[4] = 12345;
+    check_far_pdb(&system);
     unlink(PATH);
+    system.structures[4] = 12345;
     CHECK_FAILS(frx_pdb_write(PATH, &system, system.structures, ""), FRX_ERR_MODEL,
-                "bead 1 has coordinate 12345 A");
+                "a structure 12344 A across is too large for a PDB");
     system.structures[4] = NAN;
     CHECK_FAILS(frx_pdb_write(PATH, &system, system.structures, ""), FRX_ERR_MODEL,
                 "bead 1 has coordinate nan A");
