@@ -23,10 +23,11 @@ struct frx_exchange {
     struct frx_exchange_view view;                                    /* of these: */
     int *rung_of_slot, *slot_of_place;                                /* [n_slot] */
     uint32_t *identity_of_slot, *identity_of_place, *energy_identity; /* [n_slot] */
-    double *energy;                                                   /* [n_slot] */
-    struct frx_swap *swap;                                            /* [n_ladder] */
-    int *from, *n_attempt, *n_accept;                                 /* [n_slot], in swap */
-    double *probability;                                              /* [n_slot], in swap */
+    uint32_t *present;                /* [n_slot], of n_local: in the engine */
+    double *energy;                   /* [n_slot] */
+    struct frx_swap *swap;            /* [n_ladder] */
+    int *from, *n_attempt, *n_accept; /* [n_slot], in swap */
+    double *probability;              /* [n_slot], in swap */
 
     int first_ladder, end_ladder; /* those with slots of this rank */
     int64_t event;                /* the last one */
@@ -43,7 +44,8 @@ static enum frx_status allocate(struct frx_exchange *ex) {
     const size_t n_slot = (size_t)ex->view.n_slot, n_record = (size_t)ex->n_record;
     int **ints[] = {&ex->rung_of_slot, &ex->slot_of_place,    &ex->from, &ex->n_attempt, &ex->n_accept,
                     &ex->origin,       &ex->old_slot_of_place};
-    uint32_t **identities[] = {&ex->identity_of_slot, &ex->identity_of_place, &ex->energy_identity};
+    uint32_t **identities[] = {&ex->identity_of_slot, &ex->identity_of_place, &ex->energy_identity,
+                               &ex->present};
     double **reals[] = {&ex->energy, &ex->probability, &ex->beta, &ex->velocity_scale, &ex->of_slot};
     int complete = 1;
     for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
@@ -208,6 +210,7 @@ void frx_exchange_destroy(struct frx_exchange *ex) {
                       ex->identity_of_slot,
                       ex->identity_of_place,
                       ex->energy_identity,
+                      ex->present,
                       ex->energy,
                       ex->swap,
                       ex->from,
@@ -274,6 +277,22 @@ static enum frx_status move(struct frx_exchange *ex) {
     return set_temperatures(ex, ex->velocity_scale);
 }
 
+/* Has the engine the configurations that the books say? One that was lost on its way would go unnoticed
+ * otherwise: the configuration that stayed in its place is a sound one, and all labels would be wrong. */
+static enum frx_status check_identities(struct frx_exchange *ex) {
+    const int first = ex->view.first_slot;
+    const struct frx_state_view view = {.identity = ex->present};
+    if (ex->move != FRX_MOVE_CONFIGURATIONS) return FRX_OK; /* they stay where they are */
+    FRX_TRY(ex->engine_class->get_state(ex->engine, 0, ex->view.n_local, &view));
+    for (int i = 0; i < ex->view.n_local; i++)
+        if (ex->present[i] != ex->identity_of_slot[first + i])
+            return FRX_FAIL(FRX_ERR_COMM,
+                            "slot %d holds replica %u where replica %u was sent: exchange event %lld lost a "
+                            "configuration",
+                            first + i, ex->present[i], ex->identity_of_slot[first + i], (long long)ex->event);
+    return FRX_OK;
+}
+
 /* Seconds since `before`, which becomes now. */
 static double lap(double *before) {
     const double then = *before;
@@ -289,6 +308,8 @@ enum frx_status frx_exchange_attempt(struct frx_exchange *ex, enum frx_status st
     seconds->decide += lap(&before);
     if (status == FRX_OK) status = ex->engine_class->energies(ex->engine, ex->record + RECORD_NUMBERS);
     seconds->engine += lap(&before);
+    if (status == FRX_OK) status = check_identities(ex);
+    seconds->decide += lap(&before);
     FRX_TRY(gather(ex, status, flags, ex->of_slot));
     seconds->gather += lap(&before);
     ex->event = event;

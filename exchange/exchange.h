@@ -78,7 +78,8 @@ void frx_exchange_destroy(struct frx_exchange *exchange); /* Collective; NULL is
  * need; what other ranks' ladders do is booked when somebody looks (below), or at the next event: so a GPU
  * can go on before a rank has thought about thousands of replicas that it does not have. `status` is how this
  * rank's work since the last event went and rides in the gather: if it, or the engine's energies, failed
- * anywhere, nothing moves and every rank returns the lowest failing rank's code and message. `flags` (may be
+ * anywhere, nothing moves and every rank returns the lowest failing rank's code and message; so it is
+ * (FRX_ERR_COMM) where the engine does not hold the configurations that the last event sent. `flags` (may be
  * NULL) is or-ed over all ranks in the same message: e.g. "a signal asked me to stop". Errors: agreed on by
  * all ranks. Collective. */
 FRX_CHECKED enum frx_status frx_exchange_attempt(struct frx_exchange *exchange, enum frx_status status,

@@ -96,7 +96,7 @@ static void broken_engines(void) {
         enum stage stage;
         int at_start;
     } cases[] = {{CREATE, 1},   {GET_STATE, 1}, {TRANSPORT, 1}, {SET_TEMPERATURES, 1}, {PROPAGATE, 0},
-                 {ENERGIES, 0}, {PACK, 0},      {UNPACK, 0},    {SET_TEMPERATURES, 0}};
+                 {ENERGIES, 0}, {GET_STATE, 0}, {PACK, 0},      {UNPACK, 0},           {SET_TEMPERATURES, 0}};
     const struct frx_engine_class engine_class = breakable();
     const struct replicas_plan plan = {.parent = MPI_COMM_WORLD,
                                        .engine_class = &engine_class,
@@ -122,6 +122,42 @@ static void broken_engines(void) {
                 failing = 0;
                 replicas_clear(&run);
             }
+}
+
+/* Configurations that never arrive, though everybody says that all is well. */
+static int n_lost;
+
+static enum frx_status losing_unpack(struct frx_engine *engine, int n, const int *slot) {
+    if (!failing || n == 0) return sound->unpack(engine, n, slot);
+    n_lost += n;
+    return FRX_OK;
+}
+
+/* The next event tells, on all ranks, before anything of it moves. */
+static void lost_configurations(void) {
+    struct frx_engine_class engine_class = *sound;
+    engine_class.unpack = losing_unpack;
+    const struct replicas_plan plan = {.parent = MPI_COMM_WORLD,
+                                       .engine_class = &engine_class,
+                                       .n_ladder = N_LADDER,
+                                       .n_rung = N_RUNG,
+                                       .options = {.seed = 5}};
+    for (int loser = 0; loser < world_size; loser++) {
+        struct replicas run;
+        CHECK_OK(replicas_start(&plan, &run));
+        n_lost = failing = 0;
+        for (int e = 0; e < 4; e++) CHECK_OK(replicas_advance(&run, e, e));
+        int lost = 0, e = 4;
+        failing = world_rank == loser;
+        for (; !lost && e < 20; e++) {
+            CHECK_OK(replicas_advance(&run, e, e));
+            MPI_Allreduce(&n_lost, &lost, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
+        }
+        failing = 0;
+        CHECK(lost > 0, "nothing was sent to rank %d", loser);
+        check_agreed(replicas_advance(&run, e, e), FRX_ERR_COMM, loser, "lost a configuration");
+        replicas_clear(&run);
+    }
 }
 
 /* A replica whose energy is not finite stays where it is; the others go on. */
@@ -230,6 +266,7 @@ int main(int argc, char **argv) {
     MPI_Comm_rank(MPI_COMM_WORLD, &world_rank);
     MPI_Comm_size(MPI_COMM_WORLD, &world_size);
     broken_engines();
+    lost_configurations();
     energy_not_finite();
     flags();
     refusals();
