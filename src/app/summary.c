@@ -1,5 +1,6 @@
 #include "summary.h"
 
+#include "adapt.h"
 #include "engines.h"
 #include "json.h"
 #include "mixing.h"
@@ -12,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PATH_SIZE 4096
+#define PATH_SIZE       4096
+#define ADAPTATION_SIZE 96
 
 /* What is said of one rung, pooled over ladders. */
 struct rung {
@@ -27,11 +29,20 @@ struct content {
     struct frx_mixing mixing; /* zeroed: no exchange */
     int is_stuck;
     char advice[FRX_ADVICE_SIZE];
+    char adaptation[ADAPTATION_SIZE]; /* where a run stopped before its ladder was adapted, else "" */
 };
 
 static void clear_content(struct content *content) {
     free(content->rung);
     frx_mixing_clear(&content->mixing);
+}
+
+/* Which round the numbers are of. */
+static void describe_adaptation(const struct frx_summary *summary, char text[ADAPTATION_SIZE]) {
+    const struct frx_config *config = &summary->session->config;
+    if (summary->n_step >= frx_session_adapt_steps(summary->session)) return;
+    snprintf(text, ADAPTATION_SIZE, "round %d of %d of adapting the ladder, of which nothing is counted",
+             frx_adapt_n_round(summary->n_step / config->exchange_interval) + 1, (int)config->adapt_ladder);
 }
 
 static enum frx_status make_content(const struct frx_summary *summary, struct content *content) {
@@ -48,7 +59,9 @@ static enum frx_status make_content(const struct frx_summary *summary, struct co
     }
     if (!s) return FRX_OK;
     FRX_TRY(frx_mixing_read(summary->session, s, FRX_ALL_LADDERS, &content->mixing));
-    content->is_stuck = frx_mixing_advice(summary->session, &content->mixing, content->advice);
+    describe_adaptation(summary, content->adaptation);
+    content->is_stuck =
+        !content->adaptation[0] && frx_mixing_advice(summary->session, &content->mixing, content->advice);
     return FRX_OK;
 }
 
@@ -120,6 +133,7 @@ void frx_summary_print(const struct frx_summary *summary, FILE *out) {
         wall[FRX_NUMBER_SIZE], frames[FRX_NUMBER_SIZE];
     const double rate = ns_per_day(summary);
     print_rungs(summary, &content, out);
+    if (content.adaptation[0]) fprintf(out, "\nThis is %s.", content.adaptation);
     if (content.mixing.n_rung > 1 && content.mixing.n_event > 0)
         print_mixing(&content, out);
     else
@@ -194,6 +208,7 @@ static void write_json(const struct frx_summary *summary, const struct content *
                   : summary->status == FRX_ERR_INTERRUPTED ? "interrupted"
                                                            : "failed");
     if (summary->status != FRX_OK) frx_json_text(&json, "error", frx_error_message());
+    if (content->adaptation[0]) frx_json_text(&json, "adapting", content->adaptation);
     frx_json_text(&json, "system", session->config.system);
     frx_json_text(&json, "system_sha256", session->system.content_sha256);
     frx_json_text(&json, "engine", session->engine_class->name);

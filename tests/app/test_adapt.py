@@ -107,13 +107,16 @@ def test_adapts_first_then_samples_with_a_ladder_that_stays(chain, flashrex, tmp
 
 @pytest.mark.parametrize("move", ["configurations", "temperatures"])
 def test_stops_anywhere_and_goes_on_bit_for_bit(move, chain, flashrex, tmp_path):
-    keys = ["adapt_ladder=3", "n_timesteps=700", "save_interval=30", f"move={move}"]  # 14 exchanges, then 21
+    keys = ["adapt_ladder=3", "exchange_interval=1", "n_timesteps=35", "save_interval=2", f"move={move}"]
     flashrex("run", chain, "output=whole", *keys).ok()
     ladder = read(tmp_path / "whole" / "segment_0002.h5")["run/beta"]
-    for job in range(17):  # one exchange each: across the ends of all rounds, and of the adaptation
+    for job in range(17):  # one exchange each; rounds end after 2, 6 and 14, where adaptation ends and no job stops
         result = flashrex("run", chain, *keys, "--continue", "--max-time", "1e-9", ranks=(1, 3, 2, 4)[job % 4])
-        assert result.code == 75, result.err
+        assert result.code == 75 and f"after {job + 1 + (job >= 13)} step" in result.err, result.err
+        summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+        assert ("This is round" in result.out) == ("adapting" in summary) == (job < 13), job
         if job == 9:
+            assert "\nThis is round 3 of 3 of adapting the ladder, of which nothing is counted.\n" in result.out
             assert not list((tmp_path / "out").glob("*.h5md"))
             assert "frames     0\n" in flashrex("info", "out").ok().out
             run = read_run(tmp_path / "out")
@@ -124,10 +127,10 @@ def test_stops_anywhere_and_goes_on_bit_for_bit(move, chain, flashrex, tmp_path)
     assert read(last)["run/beta"].tobytes() == ladder.tobytes()
     assert (rows(tmp_path / "out")["exchanges/adapting"] == (np.arange(35) < 14)).all()
     with h5py.File(next((tmp_path / "out").glob("ladder_1_T_01*")), "r") as view:
-        assert list(view["particles/trajectory/position/step"][...]) == list(range(300, 701, 30))
+        assert list(view["particles/trajectory/position/step"][...]) == list(range(16, 36, 2))
     # a longer run has the same ladder; another number of rounds is another run
-    flashrex("run", chain, *keys, "--continue", "n_timesteps=800").ok()
-    result = flashrex("run", chain, *keys, "--continue", "n_timesteps=900", "adapt_ladder=4")
+    flashrex("run", chain, *keys, "--continue", "n_timesteps=40").ok()
+    result = flashrex("run", chain, *keys, "--continue", "n_timesteps=45", "adapt_ladder=4")
     assert result.code == 2 and "adapt_ladder" in result.err
 
 
