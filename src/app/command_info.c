@@ -50,6 +50,7 @@ static enum frx_status describe_system(const char *path, int verify, int n_threa
 static void describe_mixing(const struct frx_file_info *info, FILE *out) {
     if (!info->acceptance) return;
     const double n = (double)info->n_mixing * info->n_ladder;
+    const double n_trip = info->round_trip_rate * n;
     double barrier = 0;
     char number[FRX_NUMBER_SIZE];
     fprintf(out, "acceptance");
@@ -57,8 +58,9 @@ static void describe_mixing(const struct frx_file_info *info, FILE *out) {
         barrier += 1 - info->acceptance[p];
         fprintf(out, " %.3f", info->acceptance[p]);
     }
-    fprintf(out, " (barrier %.2f)\ntrips      %.0f round trips in %s exchanges", barrier,
-            info->round_trip_rate * n, frx_number(info->n_mixing, number));
+    fprintf(out, " (barrier %.2f)\ntrips      %.0f round trip%s in %s exchange%s", barrier, n_trip,
+            llround(n_trip) == 1 ? "" : "s", frx_number(info->n_mixing, number),
+            info->n_mixing == 1 ? "" : "s");
     if (isfinite(info->predicted_round_trip_rate))
         fprintf(out, "; %.1f if replicas forgot their energy between them",
                 info->predicted_round_trip_rate * n);

@@ -15,6 +15,7 @@
 #define MAX_ROUNDS 20   /* two million */
 #define ACCEPTANCE 0.45 /* 1.5 to 2 rungs per unit of the barrier */
 #define ROUGH      0.01 /* a pilot with pairs below has seen too little */
+#define FEW        100  /* exchanges below which a pilot says little */
 #define TOO_MANY   0.75 /* acceptance above which replicas are better spent on another ladder */
 
 /* The ladder that comes out. */
@@ -130,6 +131,9 @@ static void print_remarks(const struct frx_session *session, const struct frx_pi
                 "\nwarning: pair %d-%d of the pilot was accepted with %.2g only, so these numbers are rough; "
                 "give it more\nrungs, as in ladder.n_rungs=%d, or these temperatures\n",
                 m->weakest, m->weakest + 1, m->acceptance[m->weakest], rungs_for(pilot, ACCEPTANCE));
+    else if (m->n_event < FEW)
+        fprintf(out, "\nwarning: %d exchanges are few, so these numbers are rough; make --rounds larger\n",
+                (int)m->n_event);
     const int n_enough = rungs_for(pilot, ACCEPTANCE);
     if (plan->acceptance > TOO_MANY && plan->n_rung >= 2 * n_enough)
         fprintf(

@@ -219,7 +219,7 @@ void frx_session_describe(const struct frx_session *session, FILE *out) {
     fprintf(out, "  length    %s steps of %g ps, %g ns for each replica\n",
             frx_number(config->n_timesteps, number), config->dt,
             frx_session_ns(session, config->n_timesteps));
-    if (frx_session_exchanges(session))
+    if (frx_session_exchanges(session) && kelvin->n > 1)
         fprintf(out, "  exchange  every %s steps, %s%s%s\n", frx_number(config->exchange_interval, number),
                 frx_config_word(config, "exchange_scheme"),
                 session->comm->size > 1 && config->move == FRX_MOVE_CONFIGURATIONS ? ", by " : "",

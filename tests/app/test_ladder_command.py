@@ -80,14 +80,15 @@ def test_words(tmp_path, write_config, flashrex):
     config = write_config(
         "system: chain.h5\noutput: out\nladder: {t_min: 200, t_max: 600, n_rungs: 4}\ndt: 0.002\nn_timesteps: 9\n"
     )
-    out = flashrex("ladder", config, "--rounds", 5).ok().out
-    assert "pilot     62 exchanges of 4 rungs from 200 to 600 K, 6,200 steps; nothing is saved" in out
+    out = flashrex("ladder", config, "--rounds", 7, "exchange_interval=20").ok().out
+    assert "pilot     254 exchanges of 4 rungs from 200 to 600 K, 5,080 steps; nothing is saved" in out
     rungs, acceptance = re.search(r"Barrier [\d.]+: (\d+) rungs are accepted with ([\d.]+)", out).groups()
     assert re.search(rf"^-> +{rungs} +{acceptance} ", out, re.M), out
     assert "warning" not in out
     out = flashrex("ladder", config, "--rounds", 5, "--replicas", 40, "n_ladders=2").ok().out
     assert re.search(r"40 replicas are more than a ladder needs: n_ladders: \d+ with \d rungs each would do more", out)
     assert "2 ladders of these are 80 replicas" in out
+    assert "warning: 32 exchanges are few, so these numbers are rough; make --rounds larger" in out
     out = flashrex("ladder", config, "--rounds", 5, "ladder={t_min: 20, t_max: 9000, n_rungs: 2}").ok().out
     assert "these numbers are rough; give it more\nrungs, as in ladder.n_rungs=" in out
     for arguments, words in [
