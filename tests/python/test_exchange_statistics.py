@@ -54,6 +54,19 @@ def test_statistics(case, monkeypatch, block):
     assert found.n_event == counted.sum() and np.all(found.visitors == 8)
 
 
+def test_rejections_do_not_add_up_where_they_are_large(tmp_path):
+    """Three pairs of a ladder whose every pair has the length sigma: acceptance erfc(sigma), of k pairs in one
+    erfc(k sigma). However few rungs it is measured with, it needs as many."""
+    erfc = pytest.importorskip("scipy.special").erfc
+    for n_rung in (2, 3, 4, 7, 13):
+        exchanges = random_exchanges(np.random.default_rng(2), 20, n_rung)
+        exchanges["probability"][:] = erfc(12 * 0.5 / (n_rung - 1))
+        write_run(tmp_path / f"run{n_rung}", np.linspace(300, 400, n_rung), np.zeros((3, n_rung)), exchanges=exchanges)
+        found = exchange_statistics(read_run(tmp_path / f"run{n_rung}"))
+        assert found.good_rungs == 13 and erfc(12 * 0.5 / 12) >= 0.45 > erfc(12 * 0.5 / 11), n_rung
+    assert found.barrier > 5  # the sum of rejections cannot say so with few rungs: at most one for each pair
+
+
 def test_walk_of_a_run_without_frames(case):
     run, exchanges, counted = case
     shown = walk(run)

@@ -177,6 +177,21 @@ def test_short_runs(tmp_path, native, n_frame):
     assert "independent samples of a rung: errors of errors are large" in text
 
 
+def test_only_adapted(tmp_path):
+    exchanges = random_exchanges(np.random.default_rng(3), 60, 4)
+    exchanges["adapting"][:] = 1
+    text = check(page_of(analyse(two_states(tmp_path / "run", n_frame=0, exchanges=exchanges))))
+    assert "There are no exchanges that count yet" in text and "every 100 steps, 0 events" in text
+
+
+def test_one_replica(tmp_path):
+    rng = np.random.default_rng(4)
+    write_run(tmp_path / "run", [300.0], rng.normal(size=(50, 1)), exchanges={"adapting": np.zeros(0, np.uint8)})
+    text = check(page_of(analyse(read_run(tmp_path / "run"))))
+    assert "1 temperature, 300.0 K" in text and "1 temperatures" not in text and "Exchange none" in text
+    assert "replicas come and go" not in text and "neighbours" not in text
+
+
 def test_nothing_at_all(tmp_path):
     none = {"adapting": np.zeros(0, np.uint8)}
     text = check(page_of(analyse(two_states(tmp_path / "run", n_frame=0, exchanges=none))))

@@ -2,10 +2,12 @@
 definitions are those of exchange/statistics.h. Read in blocks, as there can be 10^7 events."""
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 
 COLD_TO_HOT, HOT_TO_COLD = 1, 2  # labels: which end a replica saw last; 0: it has not been hot yet
+GOOD_ACCEPTANCE = 0.45  # of neighbours, as in src/app/mixing.c
 SHOWN_TIMES = 1500  # columns of a picture
 
 
@@ -23,6 +25,15 @@ class ExchangeStatistics:
     def barrier(self):
         """Sum of the rejections along the ladder (Syed et al., J. R. Stat. Soc. B 2022, 84, 321)."""
         return float(np.sum(1 - self.acceptance))
+
+    @property
+    def good_rungs(self):
+        """With so many rungs, well placed, neighbours would accept GOOD_ACCEPTANCE. Lengths of pairs are those of
+        exchange/adapt.h: rejections do not add up where they are large."""
+        from scipy.special import erfcinv
+
+        length = erfcinv(np.clip(self.acceptance, 1e-300, 1)).sum() / erfcinv(GOOD_ACCEPTANCE)
+        return max(2, 1 + ceil(length - 1e-9))
 
 
 def exchange_statistics(run):

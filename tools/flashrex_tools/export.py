@@ -68,7 +68,8 @@ FORMATS = {"xtc": _Xtc, "dcd": _Dcd}
 def export(run, folder, per="temperature", form="xtc", temperatures=None):
     """Writes the trajectories of a Run and system.pdb into a folder; returns the paths of the trajectories."""
     if run.n_frame == 0:
-        raise ImportFailure(f"{run.directory}: the run has no frames yet")
+        but = ", only some of adapting its ladder" if run.n_adapting else ""
+        raise ImportFailure(f"{run.directory}: the run has no frames yet{but}")
     places = _places(run, temperatures) if per == "temperature" else range(run.n_place)
     writer = FORMATS[form]
     names = [_name_of_place(run, p) if per == "temperature" else f"replica_{p:03d}" for p in places]
@@ -136,7 +137,8 @@ def main(argv=None):
     except (ImportFailure, OSError) as failure:
         print(f"flashrex-export: error: {failure}", file=sys.stderr)
         return 2
-    print(f"wrote {len(paths)} trajectories of {run.n_frame:,} frames, and system.pdb, to {folder}")
+    many = "trajectory" if len(paths) == 1 else "trajectories"
+    print(f"wrote {len(paths)} {many} of {run.n_frame:,} frame{'s' * (run.n_frame != 1)}, and system.pdb, to {folder}")
     return 0
 
 

@@ -46,10 +46,12 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _distance(word):
-    value = float(word)
-    if not 0 < value < float("inf"):
-        raise ValueError
-    return value
+    try:
+        if 0 < float(word) < float("inf"):
+            return float(word)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"'{word}' is not a distance above 0 in Angstrom")
 
 
 def main(argv=None):

@@ -27,8 +27,9 @@ def energy_sections(page, analysis):
     page.figure(
         "energies",
         figures.energies(run.rung_temperatures, pooled, ensemble.overlaps),
-        "Potential energies at each rung after equilibration, and for neighbours the area that two histograms share. "
-        "Below about 0.3 swaps become rare and MBAR has little to connect the rungs with.",
+        "Potential energies at each rung after equilibration" + (
+            ", and for neighbours the area that two histograms share. Below about 0.3 swaps become rare and MBAR has "
+            "little to connect the rungs with." if run.n_rung > 1 else "."),
     )
     _sampling_section(page, analysis)
     _mbar_section(page, analysis)
@@ -46,8 +47,9 @@ def _sampling_section(page, analysis):
     page.figure(
         "sampling",
         figures.sampling(run.rung_temperatures, inefficiency, start, sampling.n_row * spacing),
-        f"Time between independent samples, from {observed}, and the beginning of each rung that is left out. A rung "
-        "forgets fast because replicas come and go; the replicas themselves remember. The longer of the two counts.",
+        f"Time between independent samples, from {observed}, and the beginning of each rung that is left out. " + (
+            "A rung forgets fast because replicas come and go; the replicas themselves remember. " if analysis.exchange
+            else "") + "The longer of the two counts.",
     )
 
 

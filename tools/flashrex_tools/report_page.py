@@ -115,6 +115,11 @@ def number(value, digits=3):
     )  # fmt: skip
 
 
+def plural(count, noun):
+    """1 frame, 1,000 frames."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def fixed(value):
     """A fraction with three decimals; a dash for NaN."""
     return "–" if value != value else f"{value:.3f}"

@@ -5,7 +5,7 @@ import numpy as np
 from . import report_figures as figures
 from .exchange_statistics import places_of_replicas, walk
 from .pdb import RESIDUES, standard_name
-from .report_page import fixed, number
+from .report_page import fixed, number, plural
 from .reweighting import MOST_SAMPLES
 
 LETTERS = dict(zip(RESIDUES, "ACDEFGHIKLMNPQRSTVWY"))
@@ -15,10 +15,10 @@ SHOWN_ROUND_TRIPS = 6  # of one replica
 def run_section(page, analysis):
     run, summary = analysis.run, analysis.run.summary
     exchange = analysis.exchange
-    length = _length(run)
+    length, replicas = _length(run), "replicas" if run.n_place > 1 else "replica"
     page.numbers([
         (f"{number(length / 1000)} ns", "per replica" + (", after adaptation" if run.n_adapting else "")),
-        (f"{run.n_place}", "replicas" + (f" on {run.n_ladder} ladders" if run.n_ladder > 1 else "")),
+        (f"{run.n_place}", replicas + (f" on {run.n_ladder} ladders" if run.n_ladder > 1 else "")),
         (_temperature_range(run), "temperatures" if run.n_rung > 1 else "temperature"),
         (f"{run.n_frame:,}", "frames of each replica"),
         *([(f"{exchange.round_trips.sum():,}", "round trips hot–cold–hot")] if exchange else []),
@@ -29,7 +29,9 @@ def run_section(page, analysis):
     page.section("run", "What was run")
     settings = _settings(run)
     status = summary.get("status", "going on, or stopped without a word (no summary.json yet)")
-    machine = [f"{summary['engine']}, {summary['precision']} precision, {summary['ranks']} ranks"] if summary else []
+    machine = []
+    if summary:
+        machine.append(f"{summary['engine']}, {summary['precision']} precision, {plural(summary['ranks'], 'rank')}")
     frames = f"{run.n_frame:,}, every {settings.get('save_interval', '?')} steps"
     if run.n_adapting:
         frames += f"; {run.n_adapting:,} more of the adaptation of the ladder are left out everywhere"
@@ -37,10 +39,10 @@ def run_section(page, analysis):
         ("Molecule", _molecule(run)),
         ("System", f"{run.attributes['system']} (SHA-256 {run.attributes['system_sha256'][:16]}…)"),
         ("Status", status),
-        ("Ladder", f"{run.n_rung} temperatures, {_temperature_range(run)}, × {run.n_ladder}"),
+        ("Ladder", f"{plural(run.n_rung, 'temperature')}, {_temperature_range(run)}, × {run.n_ladder}"),
         ("Dynamics", f"Langevin, time step {settings.get('dt', '?')} ps, friction {settings.get('friction', '?')}/ps"),
         ("Exchange", f"{settings.get('exchange_scheme', '?')}, every {settings.get('exchange_interval', '?')} steps, "
-                     f"{run.n_event:,} events" if exchange else "none"),
+                     f"{plural(run.n_event, 'event')}" if run.n_rung > 1 and _interval(run) else "none"),
         ("Frames", frames),
         ("Segments", f"{len(run.segments)} ({run.attributes['generator']})"),
         ("Seed", run.attributes["seed"]),
@@ -97,7 +99,8 @@ def _remarks(analysis):
             )
         if exchange.round_trips.sum() < 5 * run.n_ladder:
             out.append(
-                f"Only {exchange.round_trips.sum()} round trips: replicas have not travelled enough to trust averages."
+                f"Only {plural(exchange.round_trips.sum(), 'round trip')}: replicas have not travelled enough to trust "
+                "averages."
             )
     if analysis.frames is None:
         out.append(f"{run.n_frame} frames are too few for statistics; the sections that need them say so.")
@@ -107,8 +110,8 @@ def _remarks(analysis):
     fewest = min(ensemble.n_independent.min() for ensemble in ensembles)
     if fewest < 50:
         out.append(
-            f"As few as {fewest:.0f} independent samples of a rung: errors of errors are large, and slow motions may "
-            "be missing altogether. Sample longer."
+            f"As few as {plural(round(fewest), 'independent sample')} of a rung: errors of errors are large, and slow "
+            "motions may be missing altogether. Sample longer."
         )
     sampling = energies.sampling
     late = max(ensemble.sampling.start.max() / ensemble.sampling.n_row for ensemble in ensembles)
@@ -132,13 +135,15 @@ def exchange_sections(page, analysis):
     run, exchange = analysis.run, analysis.exchange
     page.section("ladder", "Ladder and acceptance")
     if exchange is None:
-        page.add("One temperature: there is no ladder." if run.n_rung == 1 else "There were no exchanges.")
+        page.add("One temperature: there is no ladder." if run.n_rung == 1 else
+                 "There are no exchanges that count yet." if any(segment.n_event for segment in run.segments) else
+                 "There were no exchanges.")
         return
     page.figure("ladder", figures.ladder(run.rung_temperatures, exchange),
         "Left: the temperatures. Right: mean acceptance probability of a swap between neighbours, and the fraction "
         "of swaps tried that were made; both must agree. Grey: 0.39 to 0.50, where round trips are fastest.")
     page.add(f"Barrier (sum of the rejections): <b>{exchange.barrier:.2f}</b>. "
-             f"About twice the barrier, {max(2, round(2 * exchange.barrier) + 1)} rungs, is a good number.")
+             f"{exchange.good_rungs} rungs, well placed (<code>flashrex ladder</code>), would accept 45 % or more.")
     page.table(
         ["rung", "T (K)", "acceptance to next", "from cold, f", "visitors"],
         [(k, f"{run.rung_temperatures[k]:.1f}", fixed(a), fixed(exchange.from_cold[k]),
