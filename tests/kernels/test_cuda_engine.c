@@ -14,7 +14,7 @@
 
 static const struct frx_engine_class *const gpu = &frx_cuda_engine, *const cpu = &frx_cpu_engine;
 
-static int is_short; /* under a sanitizer: every kernel, but few steps and replicas */
+static int is_short; /* under a sanitizer: every kernel, but few steps, replicas and beads */
 
 static struct frx_engine_options options_for(enum frx_precision precision, int n_rep) {
     return (struct frx_engine_options){
@@ -146,6 +146,7 @@ static void references(enum frx_precision precision, int n_model) {
             model.n_bead = 1;
             model.priors = FRX_TEST_PRIORS_NONE;
         }
+        if (is_short && model.n_bead > 24) model.n_bead = 24;
         struct frx_system system;
         frx_test_system_make(&model, &system);
         compare(names[k], &system, precision);
@@ -202,7 +203,7 @@ static struct whole follow(const struct frx_system *system, enum frx_precision p
 
 static void repeatability(enum frx_precision precision) {
     struct frx_test_model model = frx_test_model_default();
-    model.n_bead = 60, model.n_hidden = model.n_filter = 128, model.n_interaction = 3;
+    model.n_bead = is_short ? 24 : 60, model.n_hidden = model.n_filter = 128, model.n_interaction = 3;
     struct frx_system system;
     frx_test_system_make(&model, &system);
     const struct whole alone = follow(&system, precision, 1, 0, 0);
@@ -321,8 +322,10 @@ static void memory(void) {
     frx_system_clear(&system);
 }
 
+/* test_cuda_engine [short [single|mixed]] */
 int main(int argc, char **argv) {
     is_short = argc > 1 && strcmp(argv[1], "short") == 0;
+    setvbuf(stdout, NULL, _IOLBF, 0);
     refusals();
     memory();
     if (!have_gpu()) {
@@ -331,6 +334,7 @@ int main(int argc, char **argv) {
     }
     for (int k = 0; k < 2; k++) {
         const enum frx_precision precision = k ? FRX_PRECISION_MIXED : FRX_PRECISION_SINGLE;
+        if (argc > 2 && strcmp(argv[2], k ? "mixed" : "single") != 0) continue;
         puts(k ? "mixed precision" : "single precision");
         references(precision, 9);
         repeatability(precision);
