@@ -139,7 +139,7 @@ static enum frx_status place_on_node(const struct frx_comm *comm, MPI_Comm host,
                                      struct frx_gpu_choice *choice) {
     const size_t n = (size_t)comm->local_size;
     struct frx_visible *visible = malloc(n * sizeof *visible);
-    int *devices = malloc(n * sizeof *devices);
+    int *devices = calloc(n, sizeof *devices);
     int complete = visible && devices;
     MPI_Allreduce(MPI_IN_PLACE, &complete, 1, MPI_INT, MPI_MIN, host);
     enum frx_status status = FRX_OK;
@@ -186,12 +186,14 @@ void frx_devices_summarise(int n_rank, const struct frx_gpu_choice *choice, stru
 static enum frx_status compare_models(const struct frx_comm *comm, const struct frx_gpu_choice *mine,
                                       struct frx_devices *devices) {
     struct frx_gpu_choice *all = malloc((size_t)comm->size * sizeof *all);
-    FRX_TRY(frx_agree(comm, all ? FRX_OK : FRX_FAIL(FRX_ERR_MEMORY, "no memory for %d ranks", comm->size)));
-    if (!all) return FRX_ERR_MEMORY;
-    MPI_Allgather(mine, sizeof *mine, MPI_BYTE, all, sizeof *all, MPI_BYTE, comm->mpi);
-    frx_devices_summarise(comm->size, all, devices);
+    const enum frx_status status =
+        frx_agree(comm, all ? FRX_OK : FRX_FAIL(FRX_ERR_MEMORY, "no memory for %d ranks", comm->size));
+    if (status == FRX_OK && all) {
+        MPI_Allgather(mine, sizeof *mine, MPI_BYTE, all, sizeof *all, MPI_BYTE, comm->mpi);
+        frx_devices_summarise(comm->size, all, devices);
+    }
     free(all);
-    return FRX_OK;
+    return status;
 }
 
 enum frx_status frx_devices_choose(const struct frx_comm *comm, int may_share, struct frx_devices *devices) {

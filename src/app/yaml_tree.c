@@ -165,8 +165,6 @@ static enum frx_status next_event(const struct reader *reader, struct fy_event *
 }
 
 static enum frx_status check_keys(struct frx_yaml *mapping) {
-    if (mapping->n_child > 2 * FRX_YAML_MAX_KEY)
-        return frx_source_error(&mapping->mark, "%d keys are too many for a config", mapping->n_child / 2);
     for (int i = 0; i < mapping->n_child; i += 2) {
         const struct frx_yaml *key = &mapping->child[i];
         struct frx_yaml *value = &mapping->child[i + 1];
@@ -189,6 +187,20 @@ static enum frx_status check_keys(struct frx_yaml *mapping) {
 static enum frx_status read_node(const struct reader *reader, struct fy_event *event, int depth,
                                  struct frx_yaml *node);
 
+/* One more child, empty. Room doubles, so that adding n takes time in proportion to n. */
+static enum frx_status add_child(struct frx_yaml *node) {
+    const int n = node->n_child;
+    if (node->kind == FRX_YAML_MAPPING && n >= 2 * FRX_YAML_MAX_KEY)
+        return frx_source_error(&node->mark, "more than %d keys are too many for a config", FRX_YAML_MAX_KEY);
+    if ((n & (n - 1)) == 0) { /* 0, 1, 2, 4, .. fill the room */
+        struct frx_yaml *grown = realloc(node->child, (n ? 2 * (size_t)n : 1) * sizeof *grown);
+        if (!grown) return no_memory();
+        node->child = grown;
+    }
+    memset(&node->child[node->n_child++], 0, sizeof *node->child);
+    return FRX_OK;
+}
+
 static enum frx_status read_children(const struct reader *reader, enum fy_event_type end, int depth,
                                      struct frx_yaml *node) {
     for (;;) {
@@ -197,13 +209,9 @@ static enum frx_status read_children(const struct reader *reader, enum fy_event_
         const int done = event->type == end;
         enum frx_status status = FRX_OK;
         if (!done) {
-            struct frx_yaml *grown = realloc(node->child, (size_t)(node->n_child + 1) * sizeof *grown);
-            if (grown) {
-                node->child = grown;
-                memset(&grown[node->n_child], 0, sizeof *grown);
-                status = read_node(reader, event, depth + 1, &grown[node->n_child++]);
-            } else
-                status = no_memory();
+            status = add_child(node);
+            if (status == FRX_OK)
+                status = read_node(reader, event, depth + 1, &node->child[node->n_child - 1]);
         }
         fy_parser_event_free(reader->parser, event);
         FRX_TRY(status);
