@@ -42,7 +42,8 @@ static __device__ float torsion_feature(const float3 r[4], float3 gradient[4]) {
     const float3 a = cross(f, g), b = cross(h, g);
     const float length = sqrtf(dot(g, g));
     const float x = atan2f(dot(cross(b, a), g), length * dot(a, b));
-    const float3 a2 = (1.0f / dot(a, a)) * a, b2 = (1.0f / dot(b, b)) * b;
+    /* bounded, so that fade() multiplies its zero on a line with a number */
+    const float3 a2 = (1.0f / fmaxf(dot(a, a), 1e-12f)) * a, b2 = (1.0f / fmaxf(dot(b, b), 1e-12f)) * b;
     const float3 s = (dot(f, g) / length) * a2 - (dot(h, g) / length) * b2;
     gradient[0] = -length * a2;
     gradient[1] = length * a2 + s;
