@@ -1,12 +1,14 @@
 """torchmd-net checkpoints and torchmd force fields that the tests synthesise."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import yaml
 from flashrex_tools.errors import ImportFailure
 from flashrex_tools.importer import Request, import_system
 from flashrex_tools.reference_energy import evaluate
-from flashrex_tools.torchmd_prior import EMBEDDINGS
+from flashrex_tools.torchmd_prior import EMBEDDINGS, read_psf
 from models import chain_positions, envelope, random_network, schnet_energy, torchmd_checkpoint
 from torch_writer import Array, save
 
@@ -298,3 +300,22 @@ def test_stretched_start(tmp_path):
         assert np.allclose(np.linalg.norm(np.diff(x[0], axis=0), axis=1), 3.8)
         assert np.allclose(np.linalg.norm(x[0, 2:] - x[0, :-2], axis=1), 3.8 * np.sqrt(3))
         assert np.linalg.matrix_rank(x[0], tol=1e-9) == 2
+
+
+def test_psf_cut_at_every_length(tmp_path):
+    """Refused, unless only the end of what is not read is missing."""
+    path = tmp_path / "chain.psf"
+    write_psf(path)
+    text, n_refused = path.read_text(), 0
+    whole = read_psf(path)
+    for n in range(len(text)):
+        path.write_text(text[:n])
+        try:
+            chain = read_psf(path)
+        except ImportFailure:
+            n_refused += 1
+            continue
+        assert all(
+            np.array_equal(getattr(chain, field.name), getattr(whole, field.name)) for field in fields(whole)
+        )
+    assert text.index("!NIMPHI") < n_refused < len(text)

@@ -203,3 +203,22 @@ def test_import_without_atomic_data(tmp_path):
     save(tmp_path / "m.pt", sum_out({"bonds": unknown}))
     with pytest.raises(ImportFailure, match="no parameters for 1 terms"):
         import_system(Request(str(tmp_path / "m.pt"), path))
+
+
+def test_pdb_cut_at_every_length(tmp_path):
+    """Refused, or the atoms that are whole: never a part of a coordinate."""
+    path = tmp_path / "a.pdb"
+    text = "\n".join([*peptide(["ALA", "GLY", "PRO"]), "END", ""])
+    path.write_text(text)
+    whole, read = read_pdb(path).positions[0], set()
+    for n in range(len(text)):
+        path.write_text(text[:n])
+        try:
+            positions = read_pdb(path).positions[0]
+            build_molecule(read_pdb(path), "five-bead")
+        except ImportFailure:
+            continue
+        assert np.array_equal(positions, whole[: len(positions)])
+        assert len(positions) <= text[:n].count("ATOM")
+        read.add(len(positions))
+    assert len(whole) in read and len(read) > 1

@@ -66,6 +66,8 @@ def read_pdb(path):
                 if residue in _SOLVENT or foreign:
                     continue
                 try:
+                    if len(line.rstrip()) < 54:  # in the middle of a coordinate, perhaps
+                        raise ValueError
                     key = (line[21:22], int(line[22:26]), line[26:27])
                     position = [float(line[at : at + 8]) for at in (30, 38, 46)]
                 except ValueError:
