@@ -4,7 +4,7 @@
 # System packages through apt where something is missing and we may install (root, or sudo without a password), otherwise says
 # what is missing and stops. Python tools go into the project's own environment, .venv. Does nothing when all is there.
 #   test  also the distribution's h5py and MDAnalysis, with which some tests read our files, and strace (skipped without)
-#   ci    also what .ci/run checks with: clang, clang-tidy, Slurm, and from PyPI clang-format, ruff and atheris
+#   ci    also what .ci/run checks with: clang, clang-tidy, valgrind, Slurm, and from PyPI clang-format, ruff and atheris
 set -eu
 cd "$(dirname "$0")/.."
 mode=${1:-build}
@@ -57,6 +57,7 @@ if [ "$mode" != build ] && [ ! -e .venv/.asked ]; then
     need strace has strace
 fi
 if [ "$mode" = ci ]; then
+    need valgrind has valgrind
     need munge test -x /usr/sbin/munged
     need slurmctld test -x /usr/sbin/slurmctld
     need slurmd test -x /usr/sbin/slurmd
