@@ -4,11 +4,13 @@ Prints the number of frames found. `segment` looks at committed frames only, the
 With `watch`, while the run goes on: until it has grown three times. Run by test_run_files.py with different
 Pythons."""
 
+import gc
 import glob
 import importlib.util
 import os
 import sys
 import time
+import traceback
 import warnings
 
 NEEDED = {
@@ -126,17 +128,18 @@ def check_mdtraj(run):
 
 def watch(check, run):
     """Check again and again, and see it grow. A file that is opened in the few milliseconds of a flush may
-    look damaged, or show a frame less in one dataset than in another: then try again."""
+    look damaged, or show a frame less in one dataset than in another: then try again, with nothing left of the
+    attempt: what an exception's traceback keeps open, HDF5 would not read again from the disk."""
     counts, failures = [], []
     deadline = time.monotonic() + 60
     while len(set(counts)) < 4 and time.monotonic() < deadline:
         try:
             counts.append(check(run))
             failures.clear()
-        except Exception as failure:  # whatever the reader makes of a file in the middle of a flush
-            failures.append(failure)
-            if len(failures) > 20:
-                raise
+        except Exception:  # whatever the reader makes of a file in the middle of a flush
+            failures.append(traceback.format_exc())
+            assert len(failures) <= 20, failures[-1]
+        gc.collect()
         time.sleep(0.05)
     assert counts == sorted(counts) and len(set(counts)) == 4, counts
     return counts[-1]
