@@ -123,8 +123,8 @@ enum frx_status frx_timer_collect(struct frx_timer *timer) {
 }
 
 const char *frx_stage_name(enum frx_stage stage) {
-    static const char *const name[FRX_N_STAGE] = {"neighbours", "messages",    "dense layers",
-                                                  "priors",     "integration", "energies"};
+    static const char *const name[FRX_N_STAGE] = {"neighbours",  "messages", "dense layers", "priors",
+                                                  "integration", "energies", "whole steps"};
     return name[stage];
 }
 

@@ -53,6 +53,7 @@ enum frx_stage {
     FRX_STAGE_PRIORS,
     FRX_STAGE_INTEGRATION,
     FRX_STAGE_ENERGY,
+    FRX_STAGE_FUSED, /* whole steps of a small molecule */
     FRX_N_STAGE
 };
 

@@ -125,8 +125,11 @@ static enum frx_status prepare(const struct frx_system *system, const struct frx
     engine->state.n_bead = system->n_bead;
     engine->state.n_part = frx_system_n_part(system);
     if (system->network) {
+        const int mixed = options->precision == FRX_PRECISION_MIXED,
+                  fused = options->one_kernel && frx_fused_takes(system);
         const struct frx_network_ops *ops =
-            options->precision == FRX_PRECISION_MIXED ? &frx_network_mixed : &frx_network_single;
+            fused ? (mixed ? &frx_network_fused_mixed : &frx_network_fused_single)
+                  : (mixed ? &frx_network_mixed : &frx_network_single);
         FRX_TRY(ops->create(system, options, &engine->network));
     }
     FRX_TRY(frx_gpu_prior_create(system, options->n_rep, &engine->prior));

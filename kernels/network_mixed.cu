@@ -316,5 +316,5 @@ static enum frx_status mixed_forces(struct frx_gpu_network *network, const float
 }
 
 const struct frx_network_ops frx_network_mixed = {"mixed precision", mixed_create, mixed_layout,
-                                                  mixed_upload,      mixed_forces, mixed_host_bytes,
-                                                  mixed_destroy};
+                                                  mixed_upload,      mixed_forces, NULL,
+                                                  mixed_host_bytes,  mixed_destroy};

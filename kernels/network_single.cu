@@ -115,5 +115,5 @@ static size_t host_bytes(const struct frx_gpu_network *network) {
            (size_t)table->n_interaction * table->grid.n_row * table->n_filter * sizeof *table->coefficient;
 }
 
-const struct frx_network_ops frx_network_single = {"single precision", create, layout, upload, forces,
+const struct frx_network_ops frx_network_single = {"single precision", create, layout, upload, forces, NULL,
                                                    host_bytes,         destroy};

@@ -6,7 +6,10 @@
  * last step with energies. The host does nothing else. Priors run on a stream of their own beside the network
  * and join before the integrator.
  *
- * With a timer nothing is captured and everything runs on one stream, stage by stage. */
+ * With a timer nothing is captured and everything runs on one stream, stage by stage.
+ *
+ * The network of a small molecule makes whole steps itself (fused.h): a block is one launch and the sum of
+ * its energies. */
 #include "engine_parts.h"
 
 /* Forces of the present positions; item energies too if with_energy. */
@@ -48,8 +51,19 @@ static enum frx_status queue_steps(struct frx_engine *engine, int n_step, int wi
     return frx_timer_mark(engine->timer, FRX_STAGE_ENERGY, engine->stream);
 }
 
+/* Whether the network makes whole steps, in one kernel. */
+static int is_fused(const struct frx_engine *engine) {
+    return engine->network && engine->network->ops->steps;
+}
+
+static enum frx_status queue_fused(struct frx_engine *engine, int n_step, int with_energy) {
+    FRX_TRY(engine->network->ops->steps(engine->network, &engine->state, &engine->prior, &engine->integrator,
+                                        n_step, with_energy, engine->stream));
+    return frx_timer_mark(engine->timer, FRX_STAGE_FUSED, engine->stream);
+}
+
 static enum frx_status queue_evaluation(struct frx_engine *engine) {
-    FRX_TRY(queue_forces(engine, 1));
+    FRX_TRY(is_fused(engine) ? queue_fused(engine, 0, 1) : queue_forces(engine, 1));
     FRX_TRY(frx_reduce_energies(&engine->state, 0, 0, engine->stream));
     return frx_timer_mark(engine->timer, FRX_STAGE_ENERGY, engine->stream);
 }
@@ -115,9 +129,29 @@ static enum frx_status run_steps(struct frx_engine *engine, enum frx_graph kind,
     return FRX_OK;
 }
 
+/* A launch of so many steps takes a fraction of a second: less than display drivers allow. */
+enum { MOST_FUSED_STEPS = 2048 };
+
+static enum frx_status propagate_fused(struct frx_engine *engine, int64_t step, int n_step) {
+    engine->n_force_evaluation += (int64_t)n_step * engine->options.n_rep;
+    while (n_step > 0) {
+        const int n = n_step < MOST_FUSED_STEPS ? n_step : MOST_FUSED_STEPS, last = n == n_step;
+        FRX_TRY(frx_timer_start(engine->timer, engine->stream));
+        FRX_TRY(frx_state_set_step(&engine->state, step, engine->stream));
+        FRX_TRY(queue_fused(engine, n, last));
+        if (last) FRX_TRY(frx_reduce_energies(&engine->state, 1, n - 1, engine->stream));
+        if (last) FRX_TRY(frx_timer_mark(engine->timer, FRX_STAGE_ENERGY, engine->stream));
+        FRX_TRY(frx_timer_collect(engine->timer));
+        step += n;
+        n_step -= n;
+    }
+    return FRX_OK;
+}
+
 enum frx_status frx_steps_propagate(struct frx_engine *engine, int64_t step, int n_step) {
     FRX_TRY(frx_steps_refresh(engine));
     if (n_step < 1) return FRX_OK;
+    if (is_fused(engine)) return propagate_fused(engine, step, n_step);
     const int64_t last = step + n_step - 1;
     /* timed blocks are single steps: a timer holds the marks of one */
     while (!engine->timer && last - step >= FRX_STEPS_PER_GRAPH)

@@ -17,8 +17,13 @@ static const struct frx_engine_class *const gpu = &frx_cuda_engine, *const cpu =
 static int is_short; /* under a sanitizer: every kernel, but few steps, replicas and beads */
 
 static struct frx_engine_options options_for(enum frx_precision precision, int n_rep) {
-    return (struct frx_engine_options){
-        .n_rep = n_rep, .precision = precision, .timestep = 0.002, .friction = 1, .seed = 7, .n_thread = 2};
+    return (struct frx_engine_options){.n_rep = n_rep,
+                                       .precision = precision,
+                                       .timestep = 0.002,
+                                       .friction = 1,
+                                       .seed = 7,
+                                       .n_thread = 2,
+                                       .one_kernel = 1};
 }
 
 static struct frx_engine *make(const struct frx_engine_class *class, const struct frx_system *system,
@@ -69,7 +74,8 @@ static void shake(const struct frx_system *system, int r, double *x) {
                        0.1 * frx_test_normal(99, (uint32_t)(r * 3 * system->n_bead + k)));
 }
 
-static void compare(const char *name, const struct frx_system *system, enum frx_precision precision) {
+static void compare(const char *name, const struct frx_system *system, enum frx_precision precision,
+                    int separate_kernels) {
     enum { N = 3 };
     const size_t size = 3 * (size_t)system->n_bead, n_part = (size_t)frx_system_n_part(system);
     double *x = calloc(6 * N * size + 2 * N * n_part, sizeof *x), *f_gpu = x + N * size,
@@ -77,8 +83,9 @@ static void compare(const char *name, const struct frx_system *system, enum frx_
            *part_cpu = part_gpu + N * n_part;
     double e_gpu[N], e_cpu[N];
     for (int r = 0; r < N; r++) shake(system, r, x + r * size);
-    const struct frx_engine_options options = options_for(precision, N),
-                                    exact = options_for(FRX_PRECISION_DOUBLE, N);
+    struct frx_engine_options options = options_for(precision, N);
+    const struct frx_engine_options exact = options_for(FRX_PRECISION_DOUBLE, N);
+    options.one_kernel = !separate_kernels;
     struct frx_engine *a = make(gpu, system, &options), *b = make(cpu, system, &exact);
     CHECK_OK(gpu->set_state(a, 0, N, &(struct frx_state_view){.positions = x}));
     CHECK_OK(cpu->set_state(b, 0, N, &(struct frx_state_view){.positions = x}));
@@ -106,21 +113,24 @@ static void compare(const char *name, const struct frx_system *system, enum frx_
         }
         CHECK_NEAR(e_gpu[r], sum, 1e-12 * (fabs(sum) + 1));
         if (r == 0)
-            printf("%-28s force error %.2e, energy %.7g, off by %.1e\n", name, error, e_cpu[r],
-                   e_gpu[r] - e_cpu[r]);
+            printf("%-28s force error %.2e, energy %.7g, off by %.1e%s\n", name, error, e_cpu[r],
+                   e_gpu[r] - e_cpu[r], separate_kernels ? ", separate kernels" : "");
     }
     free(x);
     gpu->destroy(a);
     cpu->destroy(b);
 }
 
-static void references(enum frx_precision precision, int n_model) {
+/* fused: small molecules in one kernel too, which needs the shared memory that every card has. */
+static void references(enum frx_precision precision, int n_model, int fused) {
     const struct frx_envelope lower = {FRX_ENVELOPE_COSINE, 3, 9},
                               shifted = {FRX_ENVELOPE_SHIFTED_COSINE, 5, 10};
     const struct frx_test_model base = frx_test_model_default();
     static const char *const names[] = {"default",        "mlcg 128 x 4 x 15 A", "torchmd",
                                         "wide, 50 beads", "shifted cosine",      "priors only",
-                                        "network only",   "two beads",           "one bead"};
+                                        "network only",   "two beads",           "one bead",
+                                        "mlcg, 10 beads", "torchmd, 10 beads",   "16 beads",
+                                        "17 beads"};
     for (int k = 0; k < n_model; k++) {
         struct frx_test_model model = base;
         if (k == 1) {
@@ -145,11 +155,21 @@ static void references(enum frx_precision precision, int n_model) {
         } else if (k == 8) {
             model.n_bead = 1;
             model.priors = FRX_TEST_PRIORS_NONE;
+        } else if (k == 9) {
+            model.n_bead = 10, model.n_hidden = 256, model.n_filter = 128, model.n_interaction = 3;
+            model.r_cut = model.envelope.r_hi = model.basis_envelope.r_hi = 5, model.n_output_layer = 3;
+        } else if (k == 10) {
+            model.bias = 1, model.envelope = lower, model.basis_envelope = lower, model.r_cut = 9;
+            model.n_bead = 10, model.n_hidden = model.n_filter = 128, model.n_interaction = 4;
+        } else if (k >= 11) { /* the largest that is small, and the smallest that is not */
+            model.n_bead = k == 11 ? 16 : 17, model.n_hidden = 72, model.n_filter = 130,
+            model.n_interaction = 1;
         }
         if (is_short && model.n_bead > 24) model.n_bead = 24;
         struct frx_system system;
         frx_test_system_make(&model, &system);
-        compare(names[k], &system, precision);
+        for (int separate = !fused; separate < 1 + (!fused || model.n_bead <= 16); separate++)
+            compare(names[k], &system, precision, separate);
         frx_system_clear(&system);
     }
 }
@@ -175,9 +195,9 @@ static int same(struct whole a, struct whole b, int n_bead) {
     return memcmp(a.positions, b.positions, 9 * (size_t)n_bead * sizeof(double)) == 0 && a.energy == b.energy;
 }
 
-/* One replica among n others, in slot `slot`; 40 steps from the shaken structure. */
+/* One replica among n others, in slot `slot`; 40 steps from the shaken structure, n_step_each at a time. */
 static struct whole follow(const struct frx_system *system, enum frx_precision precision, int n_rep, int slot,
-                           int timed) {
+                           int timed, int n_step_each) {
     struct frx_engine_options options = options_for(precision, n_rep);
     options.time_stages = timed;
     struct frx_engine *engine = make(gpu, system, &options);
@@ -189,32 +209,37 @@ static struct whole follow(const struct frx_system *system, enum frx_precision p
             gpu->set_state(engine, r, 1, &(struct frx_state_view){.positions = x, .identity = &identity}));
     }
     CHECK_OK(gpu->draw_velocities(engine));
-    CHECK_OK(gpu->propagate(engine, 1000, is_short ? 4 : 40));
+    for (int k = 0; k < (is_short ? 4 : 40); k += n_step_each)
+        CHECK_OK(gpu->propagate(engine, 1000 + k, is_short ? 4 : n_step_each));
     const struct whole whole = look(engine, slot, system->n_bead);
     if (timed) {
         struct frx_engine_report report;
         CHECK_OK(gpu->report(engine, &report));
-        CHECK(report.n_stage == 6 && report.stage[1].seconds > 0, "%d stages", report.n_stage);
+        double seconds = 0;
+        for (int k = 0; k < report.n_stage; k++) seconds += report.stage[k].seconds;
+        CHECK(report.n_stage == 7 && seconds > 0, "%d stages", report.n_stage);
     }
     free(x);
     gpu->destroy(engine);
     return whole;
 }
 
-static void repeatability(enum frx_precision precision) {
+static void repeatability(enum frx_precision precision, int n_bead) {
     struct frx_test_model model = frx_test_model_default();
-    model.n_bead = is_short ? 24 : 60, model.n_hidden = model.n_filter = 128, model.n_interaction = 3;
+    model.n_bead = is_short && n_bead > 24 ? 24 : n_bead;
+    model.n_hidden = model.n_filter = 128, model.n_interaction = 3;
     struct frx_system system;
     frx_test_system_make(&model, &system);
-    const struct whole alone = follow(&system, precision, 1, 0, 0);
+    const struct whole alone = follow(&system, precision, 1, 0, 0, 40);
     static const struct {
-        int n_rep, slot, timed;
-    } other[] = {{1, 0, 0}, {5, 2, 1}, {2, 1, 0}, {7, 3, 0}, {64, 63, 0}, {150, 17, 0}};
+        int n_rep, slot, timed, n_step_each;
+    } other[] = {{1, 0, 0, 40},   {5, 2, 1, 40},   {2, 1, 0, 40},     {7, 3, 0, 40},
+                 {64, 63, 0, 40}, {150, 17, 0, 8}, {300, 299, 0, 40}, {3, 1, 0, 1}};
     for (size_t k = 0; k < (is_short ? 2 : sizeof other / sizeof other[0]); k++) {
         const struct whole company =
-            follow(&system, precision, other[k].n_rep, other[k].slot, other[k].timed);
-        CHECK(same(alone, company, model.n_bead), "slot %d of %d%s", other[k].slot, other[k].n_rep,
-              other[k].timed ? ", timed" : "");
+            follow(&system, precision, other[k].n_rep, other[k].slot, other[k].timed, other[k].n_step_each);
+        CHECK(same(alone, company, model.n_bead), "%d beads, slot %d of %d%s, %d steps at a time", n_bead,
+              other[k].slot, other[k].n_rep, other[k].timed ? ", timed" : "", other[k].n_step_each);
         free(company.positions);
     }
     free(alone.positions);
@@ -275,7 +300,7 @@ static void small_cards(enum frx_precision precision) {
     for (int k = 0; k < (precision == FRX_PRECISION_SINGLE ? 3 : 2); k++) {
         printf("shared memory as if there were %s bytes\n", bytes[k]);
         CHECK(setenv("FRX_CUDA_SHARED_LIMIT", bytes[k], 1) == 0, "setenv");
-        references(precision, 4);
+        references(precision, 4, k < 2);
     }
     CHECK(unsetenv("FRX_CUDA_SHARED_LIMIT") == 0, "unsetenv");
 }
@@ -336,8 +361,9 @@ int main(int argc, char **argv) {
         const enum frx_precision precision = k ? FRX_PRECISION_MIXED : FRX_PRECISION_SINGLE;
         if (argc > 2 && strcmp(argv[2], k ? "mixed" : "single") != 0) continue;
         puts(k ? "mixed precision" : "single precision");
-        references(precision, 9);
-        repeatability(precision);
+        references(precision, 13, 1);
+        repeatability(precision, 60);
+        repeatability(precision, 10);
         transport(precision);
         if (is_short) continue;
         small_cards(precision);

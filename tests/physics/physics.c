@@ -11,7 +11,8 @@ struct frx_engine_options physics_options(const struct physics_case *c, int n_re
                                        .timestep = 0.002,
                                        .seed = 2024,
                                        .n_thread = 1,
-                                       .device = c->device};
+                                       .device = c->device,
+                                       .one_kernel = !c->separate_kernels};
 }
 
 struct frx_engine *physics_engine(const struct physics_case *c, const struct frx_system *system,
@@ -59,6 +60,8 @@ int physics_check_cases(const struct physics_case *c, int n_name, char **name) {
         for (int n = 0; n < n_name; n++) wanted |= strcmp(name[n], cases[k].name) == 0;
         if (wanted) failed |= cases[k].check(c);
     }
-    if (failed) fprintf(stderr, "engine %s, precision %d\n", c->engine->name, (int)c->precision);
+    if (failed)
+        fprintf(stderr, "engine %s, precision %d%s\n", c->engine->name, (int)c->precision,
+                c->separate_kernels ? ", separate kernels" : "");
     return failed;
 }

@@ -10,7 +10,8 @@
 struct physics_case {
     const struct frx_engine_class *engine;
     enum frx_precision precision;
-    int device; /* CUDA ordinal */
+    int device;           /* CUDA ordinal */
+    int separate_kernels; /* CUDA: without one_kernel of the engine's options */
 };
 
 int physics_check_engine(const struct physics_case *c); /* all of the following */
