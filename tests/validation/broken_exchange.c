@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* the names that --wrap asks for: NOLINTNEXTLINE(bugprone-reserved-identifier) */
 __typeof__(frx_engine_choose) __real_frx_engine_choose, __wrap_frx_engine_choose;
 
 static struct frx_engine_class broken;
