@@ -189,12 +189,12 @@ static double fade(const struct frx_prior *prior, const double *params, const in
     double gradient[2][3][3];
     const double level = prior->form == FRX_FORM_FOURIER ? params[0] : 0;
     const double s[2] = {straightness(r, gradient[0]), straightness(r + 1, gradient[1])};
+    if (s[0] == 1 && s[1] == 1) return v; /* to the bit */
     for (int angle = 0; angle < 2; angle++)
         for (int a = 0; a < 3; a++)
             for (int k = 0; k < 3; k++)
                 forces[3 * (size_t)atoms[angle + a] + k] -=
                     (v - level) * s[1 - angle] * gradient[angle][a][k];
-    if (s[0] == 1 && s[1] == 1) return v; /* to the bit */
     *slope *= s[0] * s[1];
     return level + s[0] * s[1] * (v - level);
 }
