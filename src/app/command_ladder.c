@@ -41,9 +41,9 @@ static int rungs_for(const struct frx_pilot *pilot, double acceptance) {
 
 /* Round trips per event of one ladder, if replicas forget their energy between events. */
 static double round_trips_with(const struct frx_session *session, const struct frx_pilot *pilot, int n_rung) {
-    const double a = acceptance_with(pilot, n_rung), effort = (n_rung - 1) * (1 - a) / a;
-    if (session->config.scheme == FRX_SCHEME_GIBBS) return NAN;
-    return 1 / (2 * (session->config.scheme == FRX_SCHEME_EVEN_ODD ? 1 : n_rung - 1) + 2 * effort);
+    double acceptance[FRX_MAX_RUNG];
+    for (int p = 0; p < n_rung - 1; p++) acceptance[p] = acceptance_with(pilot, n_rung);
+    return frx_predicted_round_trip_rate((enum frx_scheme)session->config.scheme, n_rung, acceptance);
 }
 
 /* Temperatures to a hundredth of a kelvin, or finer where they are close; the ends as they were given. */
