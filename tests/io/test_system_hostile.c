@@ -33,22 +33,8 @@ static hid_t open_good(void) {
 }
 
 static void make_good(void) {
-    struct frx_test_model model = frx_test_model_default();
-    model.n_bead = 8; /* enough for a term of every prior */
-    model.n_hidden = model.n_filter = 4;
-    model.n_basis = 3;
     struct frx_system system;
-    frx_test_system_make(&model, &system);
-    const size_t n_part = (size_t)frx_system_n_part(&system);
-    system.known_answer = calloc(1, sizeof *system.known_answer);
-    system.known_answer->positions = calloc(24, sizeof(double));
-    system.known_answer->forces = calloc(24, sizeof(double));
-    system.known_answer->part = calloc(n_part, sizeof(double));
-    system.n_bond = 1;
-    system.bonds = calloc(2, sizeof *system.bonds);
-    system.bonds[1] = 1;
-    frx_test_system_write(PATH, &system);
-    frx_system_clear(&system);
+    frx_test_system_write_small(PATH);
     CHECK_OK(frx_system_read(PATH, &system));
     frx_system_clear(&system);
     FILE *file = fopen(PATH, "rb");

@@ -23,6 +23,17 @@ struct frx_engine *physics_engine(const struct physics_case *c, const struct frx
     exit(1);
 }
 
+enum frx_status physics_evaluate(const struct physics_case *c, const struct frx_system *system, int n,
+                                 double *x, double *energy, double *forces) {
+    const struct frx_engine_options options = physics_options(c, n);
+    const struct frx_state_view in = {.positions = x}, out = {.forces = forces, .energy = energy};
+    struct frx_engine *engine = physics_engine(c, system, &options);
+    enum frx_status status = c->engine->set_state(engine, 0, n, &in);
+    if (status == FRX_OK) status = c->engine->get_state(engine, 0, n, &out);
+    c->engine->destroy(engine);
+    return status;
+}
+
 double physics_limit(const struct physics_case *c, double for_double, double for_single, double for_mixed) {
     return c->precision == FRX_PRECISION_DOUBLE   ? for_double
            : c->precision == FRX_PRECISION_SINGLE ? for_single

@@ -35,6 +35,11 @@ struct frx_engine_options physics_options(const struct physics_case *c, int n_re
 struct frx_engine *physics_engine(const struct physics_case *c, const struct frx_system *system,
                                   const struct frx_engine_options *options);
 
+/* Energies [n] and forces [n][n_bead][3] of n configurations x [n][n_bead][3] in an engine of their own.
+ * Errors: those of the engine. */
+FRX_CHECKED enum frx_status physics_evaluate(const struct physics_case *c, const struct frx_system *system,
+                                             int n, double *x, double *energy, double *forces);
+
 /* One of three limits, by precision. */
 double physics_limit(const struct physics_case *c, double for_double, double for_single, double for_mixed);
 

@@ -45,16 +45,6 @@ static double *grid_positions(const struct frx_system *system) {
     return x;
 }
 
-static void evaluate(const struct physics_case *c, const struct frx_system *system, int n, double *x,
-                     double *energy, double *forces) {
-    const struct frx_engine_options options = physics_options(c, n);
-    struct frx_engine *engine = physics_engine(c, system, &options);
-    CHECK_OK(c->engine->set_state(engine, 0, n, &(struct frx_state_view){.positions = x}));
-    CHECK_OK(
-        c->engine->get_state(engine, 0, n, &(struct frx_state_view){.forces = forces, .energy = energy}));
-    c->engine->destroy(engine);
-}
-
 int physics_energy(const struct physics_case *c) {
     for (int which = 0; which < N_MODEL; which++) {
         struct frx_system system;
@@ -92,7 +82,7 @@ static double gradient_error(const struct physics_case *c, const struct frx_syst
         memcpy(x + r * size, origin, size * sizeof *x);
         if (r > 0) x[r * size + (r - 1) / n_point] += h * offset[(r - 1) % n_point];
     }
-    evaluate(c, system, 1, x, energy, forces);
+    CHECK_OK(physics_evaluate(c, system, 1, x, energy, forces));
 
     struct frx_engine_options options = physics_options(c, (int)n);
     struct frx_engine *engine = physics_engine(c, system, &options);
@@ -129,7 +119,7 @@ static double work_error(const struct physics_case *c, const struct frx_system *
                 const double step = 0.1 * frx_test_normal(17, (uint32_t)(p * size + k)); /* Angstrom */
                 x[(p * n_point + q) * size + k] = (float)(origin[k] + along * step);
             }
-    evaluate(c, system, (int)n, x, energy, forces);
+    CHECK_OK(physics_evaluate(c, system, (int)n, x, energy, forces));
     double off = 0, all = 0;
     for (int p = 0; p < n_path; p++) {
         const double *first = x + (p * n_point + n_node) * size, *last = first + size;
@@ -236,10 +226,10 @@ int physics_invariance(const struct physics_case *c) {
         memcpy(x, original, size * sizeof *x);
         for (size_t k = 0; k < size; k++) x[size + k] = original[k] + 30 + (double)(k % 3); /* translated */
         rotate(original, n, x + 2 * size);
-        evaluate(c, &system, 3, x, energy, f);
+        CHECK_OK(physics_evaluate(c, &system, 3, x, energy, f));
         relabel(&system, &relabelled);
         for (size_t i = 0; i < n; i++) memcpy(x + 3 * i, original + 3 * (n - 1 - i), 3 * sizeof *x);
-        evaluate(c, &relabelled, 1, x, energy + 3, f + 3 * size);
+        CHECK_OK(physics_evaluate(c, &relabelled, 1, x, energy + 3, f + 3 * size));
 
         const double limit = physics_limit(c, 1e-11, 2e-5, 2e-2);
         for (int k = 1; k < 4; k++) CHECK_NEAR(energy[k], energy[0], limit * (1 + fabs(energy[0])));

@@ -27,16 +27,6 @@ static void make_bent(double sine, double azimuth, double *x) {
         for (int k = 0; k < 3; k++) x[3 * i + k] = x[3 * i - 3 + k] + BOND * step[i - 1][k];
 }
 
-static void evaluate(const struct physics_case *c, const struct frx_system *system, int n, double *x,
-                     double *energy, double *forces) {
-    const struct frx_engine_options options = physics_options(c, n);
-    struct frx_engine *engine = physics_engine(c, system, &options);
-    CHECK_OK(c->engine->set_state(engine, 0, n, &(struct frx_state_view){.positions = x}));
-    CHECK_OK(
-        c->engine->get_state(engine, 0, n, &(struct frx_state_view){.forces = forces, .energy = energy}));
-    c->engine->destroy(engine);
-}
-
 /* Largest deviation of a force component from central differences of the energy, kcal/mol/A. */
 static double gradient_error(const struct physics_case *c, const struct frx_system *system, double sine) {
     enum { N_POINT = 4, N = 1 + N_POINT * SIZE };
@@ -49,7 +39,7 @@ static double gradient_error(const struct physics_case *c, const struct frx_syst
         for (int k = 0; k < SIZE; k++) x[r][k] = round(x[r][k] * 4096) / 4096; /* as floats can be */
         if (r > 0) x[r][(r - 1) / N_POINT] += h * offset[(r - 1) % N_POINT];
     }
-    evaluate(c, system, N, x[0], energy, forces[0]);
+    CHECK_OK(physics_evaluate(c, system, N, x[0], energy, forces[0]));
     for (int k = 0; k < SIZE; k++) {
         double slope = 0;
         for (int q = 0; q < N_POINT; q++) slope += factor[q] * energy[1 + N_POINT * k + q] / (12 * h);
@@ -71,7 +61,7 @@ int physics_straight(const struct physics_case *c) {
     static double x[N][SIZE], energy[N], forces[N][SIZE];
     for (int n = 0; n < N; n++)
         make_bent(sines[n / N_AZIMUTH], 0.1 + 2 * M_PI * (n % N_AZIMUTH) / N_AZIMUTH, x[n]);
-    evaluate(c, &system, N, x[0], energy, forces[0]);
+    CHECK_OK(physics_evaluate(c, &system, N, x[0], energy, forces[0]));
     double most = 0, spread[N_SINE] = {0};
     for (int n = 0; n < N; n++) {
         for (int k = 0; k < SIZE; k++) most = fmax(most, fabs(forces[n][k]));

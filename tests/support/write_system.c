@@ -1,6 +1,7 @@
 #include "write_system.h"
 
 #include "hdf5_write.h"
+#include "make_system.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,4 +136,30 @@ void frx_test_system_write(const char *path, const struct frx_system *system) {
     H5Gclose(priors);
     H5Gclose(structures);
     need(H5Fclose(file) >= 0, path);
+}
+
+void frx_test_system_write_small(const char *path) {
+    struct frx_test_model model = frx_test_model_default();
+    model.n_bead = 8; /* enough for a term of every prior */
+    model.n_hidden = model.n_filter = 4;
+    model.n_basis = 3;
+    struct frx_system system;
+    frx_test_system_make(&model, &system);
+    const size_t n = 3 * (size_t)system.n_bead;
+    struct frx_known_answer *answer = calloc(1, sizeof *answer);
+    system.known_answer = answer;
+    system.bonds = calloc(2, sizeof *system.bonds);
+    if (answer) {
+        answer->positions = calloc(n, sizeof *answer->positions);
+        answer->forces = calloc(n, sizeof *answer->forces);
+        answer->part = calloc((size_t)frx_system_n_part(&system), sizeof *answer->part);
+    }
+    if (!answer || !answer->positions || !answer->forces || !answer->part || !system.bonds) {
+        fputs("out of memory\n", stderr);
+        exit(1);
+    }
+    system.n_bond = 1;
+    system.bonds[1] = 1;
+    frx_test_system_write(path, &system);
+    frx_system_clear(&system);
 }

@@ -8,4 +8,8 @@
  * message on failure. Needs frx_io. */
 void frx_test_system_write(const char *path, const struct frx_system *system);
 
+/* Write a small system that has everything a file can have: a network, a term of every prior, a bond and a
+ * known answer (of zeros). Ends the program when memory is out. */
+void frx_test_system_write_small(const char *path);
+
 #endif
