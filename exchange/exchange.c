@@ -277,13 +277,16 @@ static enum frx_status move(struct frx_exchange *ex) {
     return set_temperatures(ex, ex->velocity_scale);
 }
 
+/* The energies, into the record, and who has them: one call, so that a GPU is waited for once. */
+static enum frx_status ask_engine(struct frx_exchange *ex) {
+    const struct frx_state_view view = {.energy = ex->record + RECORD_NUMBERS, .identity = ex->present};
+    return ex->engine_class->get_state(ex->engine, 0, ex->view.n_local, &view);
+}
+
 /* Has the engine the configurations that the books say? One that was lost on its way would go unnoticed
  * otherwise: the configuration that stayed in its place is a sound one, and all labels would be wrong. */
-static enum frx_status check_identities(struct frx_exchange *ex) {
+static enum frx_status check_identities(const struct frx_exchange *ex) {
     const int first = ex->view.first_slot;
-    const struct frx_state_view view = {.identity = ex->present};
-    if (ex->move != FRX_MOVE_CONFIGURATIONS) return FRX_OK; /* they stay where they are */
-    FRX_TRY(ex->engine_class->get_state(ex->engine, 0, ex->view.n_local, &view));
     for (int i = 0; i < ex->view.n_local; i++)
         if (ex->present[i] != ex->identity_of_slot[first + i])
             return FRX_FAIL(FRX_ERR_COMM,
@@ -306,7 +309,7 @@ enum frx_status frx_exchange_attempt(struct frx_exchange *ex, enum frx_status st
     double before = MPI_Wtime();
     settle(ex);
     seconds->decide += lap(&before);
-    if (status == FRX_OK) status = ex->engine_class->energies(ex->engine, ex->record + RECORD_NUMBERS);
+    if (status == FRX_OK) status = ask_engine(ex);
     seconds->engine += lap(&before);
     if (status == FRX_OK) status = check_identities(ex);
     seconds->decide += lap(&before);

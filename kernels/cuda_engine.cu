@@ -12,7 +12,8 @@
 
 /* ---- divergence ---- */
 
-/* Wait for all that is queued, then report the earliest divergence that has not been reported. */
+/* Wait for all that is queued, learn who is in which slot, and report the earliest divergence that has not
+ * been reported. */
 static enum frx_status wait_and_check(struct frx_engine *engine) {
     const int n_rep = engine->options.n_rep;
     FRX_CUDA(cudaMemcpyAsync(engine->host_divergence, engine->state.divergence,
@@ -110,12 +111,12 @@ static enum frx_status get_state(struct frx_engine *engine, int first, int n,
     FRX_TRY(get_array(engine, state->velocity, first, n, view->velocities));
     FRX_TRY(get_array(engine, state->force, first, n, view->forces));
     if (view->energy)
-        FRX_CUDA(cudaMemcpyAsync(view->energy, state->energy + first, n * sizeof *state->energy,
+        FRX_CUDA(cudaMemcpyAsync(engine->host_energy, state->energy + first, n * sizeof *state->energy,
                                  cudaMemcpyDeviceToHost, engine->stream));
-    if (view->identity)
-        FRX_CUDA(cudaMemcpyAsync(view->identity, state->identity + first, n * sizeof *state->identity,
-                                 cudaMemcpyDeviceToHost, engine->stream));
-    return wait_and_check(engine);
+    const enum frx_status status = wait_and_check(engine); /* and learn all identities */
+    if (view->energy) memcpy(view->energy, engine->host_energy, n * sizeof *view->energy);
+    if (view->identity) memcpy(view->identity, engine->host_identity + first, n * sizeof *view->identity);
+    return status;
 }
 
 enum frx_status frx_cuda_set_temperatures(struct frx_engine *engine, const double *beta,

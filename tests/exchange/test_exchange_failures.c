@@ -10,7 +10,7 @@ enum { N_LADDER = 3, N_RUNG = 5, N_SLOT = N_LADDER * N_RUNG };
 
 static int world_rank, world_size;
 
-enum stage { CREATE, PROPAGATE, ENERGIES, GET_STATE, PACK, UNPACK, SET_TEMPERATURES, TRANSPORT, N_STAGE };
+enum stage { CREATE, PROPAGATE, GET_STATE, PACK, UNPACK, SET_TEMPERATURES, TRANSPORT, N_STAGE };
 
 static const struct frx_engine_class *const sound = &frx_harmonic_engine;
 static enum stage failing_stage;
@@ -30,11 +30,6 @@ static enum frx_status bad_create(const struct frx_system *system, const struct 
 static enum frx_status bad_propagate(struct frx_engine *engine, int64_t step, int n_step) {
     FRX_TRY(sound->propagate(engine, step, n_step));
     return fault(PROPAGATE);
-}
-
-static enum frx_status bad_energies(struct frx_engine *engine, double *energy) {
-    FRX_TRY(fault(ENERGIES));
-    return sound->energies(engine, energy);
 }
 
 static enum frx_status bad_get_state(struct frx_engine *engine, int first, int n,
@@ -69,7 +64,6 @@ static struct frx_engine_class breakable(void) {
     struct frx_engine_class class = *sound;
     class.create = bad_create;
     class.propagate = bad_propagate;
-    class.energies = bad_energies;
     class.get_state = bad_get_state;
     class.pack = bad_pack;
     class.unpack = bad_unpack;
@@ -95,8 +89,8 @@ static void broken_engines(void) {
     static const struct {
         enum stage stage;
         int at_start;
-    } cases[] = {{CREATE, 1},   {GET_STATE, 1}, {TRANSPORT, 1}, {SET_TEMPERATURES, 1}, {PROPAGATE, 0},
-                 {ENERGIES, 0}, {GET_STATE, 0}, {PACK, 0},      {UNPACK, 0},           {SET_TEMPERATURES, 0}};
+    } cases[] = {{CREATE, 1},    {GET_STATE, 1}, {TRANSPORT, 1}, {SET_TEMPERATURES, 1}, {PROPAGATE, 0},
+                 {GET_STATE, 0}, {PACK, 0},      {UNPACK, 0},    {SET_TEMPERATURES, 0}};
     const struct frx_engine_class engine_class = breakable();
     const struct replicas_plan plan = {.parent = MPI_COMM_WORLD,
                                        .engine_class = &engine_class,
@@ -160,16 +154,48 @@ static void lost_configurations(void) {
     }
 }
 
+/* A GPU is waited for once in an event, although the check above asks it who is where. */
+static int n_wait;
+
+static enum frx_status counted_get_state(struct frx_engine *engine, int first, int n,
+                                         const struct frx_state_view *state) {
+    n_wait++;
+    return sound->get_state(engine, first, n, state);
+}
+
+static enum frx_status counted_energies(struct frx_engine *engine, double *energy) {
+    n_wait++;
+    return sound->energies(engine, energy);
+}
+
+static void one_wait(void) {
+    struct frx_engine_class engine_class = *sound;
+    engine_class.get_state = counted_get_state;
+    engine_class.energies = counted_energies;
+    const struct replicas_plan plan = {.parent = MPI_COMM_WORLD,
+                                       .engine_class = &engine_class,
+                                       .n_ladder = N_LADDER,
+                                       .n_rung = N_RUNG,
+                                       .options = {.seed = 5}};
+    struct replicas run;
+    CHECK_OK(replicas_start(&plan, &run));
+    n_wait = 0;
+    for (int e = 0; e < 10; e++) CHECK_OK(replicas_advance(&run, e, e));
+    CHECK(n_wait == 10, "10 events waited for the engine %d times", n_wait);
+    replicas_clear(&run);
+}
+
 /* A replica whose energy is not finite stays where it is; the others go on. */
-static enum frx_status nan_energy(struct frx_engine *engine, double *energy) {
-    FRX_TRY(sound->energies(engine, energy));
-    if (world_rank == world_size - 1) energy[0] = NAN;
+static enum frx_status nan_energy(struct frx_engine *engine, int first, int n,
+                                  const struct frx_state_view *state) {
+    FRX_TRY(sound->get_state(engine, first, n, state));
+    if (state->energy && world_rank == world_size - 1) state->energy[0] = NAN;
     return FRX_OK;
 }
 
 static void energy_not_finite(void) {
     struct frx_engine_class engine_class = *sound;
-    engine_class.energies = nan_energy;
+    engine_class.get_state = nan_energy;
     const struct replicas_plan plan = {.parent = MPI_COMM_WORLD,
                                        .engine_class = &engine_class,
                                        .n_ladder = N_LADDER,
@@ -267,6 +293,7 @@ int main(int argc, char **argv) {
     MPI_Comm_size(MPI_COMM_WORLD, &world_size);
     broken_engines();
     lost_configurations();
+    one_wait();
     energy_not_finite();
     flags();
     refusals();
