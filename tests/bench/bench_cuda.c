@@ -162,7 +162,6 @@ static void speed(const struct frx_system *system, const struct frx_engine_optio
         "%-6s %5d beads %5d replicas: %10.1f us/step %10.0f replica-steps/s %9.1f MiB, U = %.4g, %d knots\n",
         name, system->n_bead, options->n_rep, 1e6 * best, options->n_rep / best,
         (double)report.device_bytes / 1048576, energy[0], report.n_knot);
-    fflush(stdout);
     free(energy);
     gpu->destroy(engine);
 }
@@ -189,6 +188,7 @@ int main(int argc, char **argv) {
         .precision = FRX_PRECISION_SINGLE, .timestep = 0.004, .friction = 1, .seed = 1};
     int n_step = 200;
     struct frx_system system = {0};
+    setvbuf(stdout, NULL, _IOLBF, 0); /* a line when it is known, into files too */
     stop_on(frx_device_select(0));
     const struct frx_ceilings top = frx_ceilings_measure();
     printf("ceilings: copy %.2f TB/s, L2 %.2f TB/s, shared memory %.1f TB/s, tensor cores %.0f TFLOP/s\n",

@@ -134,6 +134,7 @@ static struct finding run_ladder(const char *name, const struct frx_engine_class
                                  enum index index, int n_block) {
     const struct replicas_plan plan = {.parent = MPI_COMM_WORLD,
                                        .engine_class = engine_class,
+                                       .precision = FRX_TEST_PRECISION,
                                        .n_ladder = N_LADDER,
                                        .n_rung = N_RUNG,
                                        .options = {.scheme = FRX_SCHEME_EVEN_ODD, .seed = 2024}};

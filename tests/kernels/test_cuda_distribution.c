@@ -1,6 +1,6 @@
 /* Mixed precision samples what single precision samples: potential energies of replicas at 300 K, each run
- * with its own noise, compared by the two-sample Kolmogorov-Smirnov test. `long`: a larger molecule for
- * longer (docs/performance.md). Skipped without a GPU.
+ * with its own noise, compared by the two-sample Kolmogorov-Smirnov test. `long`: a larger molecule, some
+ * minutes (docs/performance.md). Skipped without a GPU.
  *
  * Source of the test: Smirnov, Ann. Math. Stat. 19, 279 (1948). Samples must be independent: the correlation
  * of successive samples of a replica is measured and has to be small. */
@@ -77,13 +77,14 @@ int main(int argc, char **argv) {
         puts("no GPU: skipped");
         return FRX_TEST_SKIP;
     }
+    setvbuf(stdout, NULL, _IOLBF, 0);
     const int is_long = argc > 1 && strcmp(argv[1], "long") == 0;
     struct frx_test_model model = frx_test_model_default();
     model.priors = FRX_TEST_PRIORS_SMOOTH;
     struct plan plan = {512, 16, 2500, 4000};
     if (is_long) {
         model.n_bead = 50, model.n_hidden = model.n_filter = 128, model.n_interaction = 4;
-        plan = (struct plan){1024, 32, 4000, 15000};
+        plan = (struct plan){512, 8, 2000, 8000}; /* successive energies are independent after 6 ps */
     }
     struct frx_system system;
     frx_test_system_make(&model, &system);
