@@ -64,18 +64,18 @@ static __device__ void load_features(half *shared, const half *features, int n_b
         shared[n_bead * row_stride(slice) + k] = __float2half(0.0f);
 }
 
-/* Walk over this block's rows, replica by replica: body(row) runs on one warp with the features of row's
- * replica in shared memory. The block's channels are [slice_index C, slice_index C + C). */
+/* Walk over this block's rows, replica by replica: body(row) runs on one warp with C channels of row's
+ * replica in shared memory; features: the first of them of replica 0. */
 template <int C, typename body_type>
-static __device__ __forceinline__ void for_rows_of_block(const struct frx_edge_pass &pass, int slice_index,
-                                                         half *y, int *next_row, body_type body) {
+static __device__ __forceinline__ void for_rows_of_block(const struct frx_edge_pass &pass,
+                                                         const half *features, half *y, int *next_row,
+                                                         body_type body) {
     const int n_bead = pass.n_bead, n_row = pass.n_rep * n_bead, lane = threadIdx.x & 31;
     const int row_end = (int)((long long)(blockIdx.x + 1) * n_row / gridDim.x);
     for (int row_begin = (int)((long long)blockIdx.x * n_row / gridDim.x); row_begin < row_end;) {
         const int replica = row_begin / n_bead, stop = min(row_end, (replica + 1) * n_bead);
         __syncthreads(); /* nobody reads the previous replica any more */
-        load_features(y, pass.features + replica * pass.feature_stride + slice_index * C, n_bead,
-                      pass.n_filter, C);
+        load_features(y, features + replica * pass.feature_stride, n_bead, pass.n_filter, C);
         if (threadIdx.x == 0) *next_row = row_begin;
         copy_async_wait();
         __syncthreads();
@@ -211,7 +211,7 @@ static __global__ void __launch_bounds__(512, 1) message_kernel(const struct mes
     const uint32_t stage_place =
         shared_address(memory.stage + ((lane & 7) + 8 * (lane >> 4)) * stage_stride + 8 * ((lane >> 3) & 1));
 
-    for_rows_of_block<C>(a.pass, slice_index, memory.y, &next_row, [&](int row) {
+    for_rows_of_block<C>(a.pass, a.pass.features + slice_index * C, memory.y, &next_row, [&](int row) {
         const float *coordinate = a.pass.list.coordinate + (size_t)row * a.pass.list.capacity;
         const uint16_t *neighbour = a.pass.list.neighbour + (size_t)row * a.pass.list.capacity;
         const int ends = lane < n_tile ? a.pass.list.tile_end[(size_t)row * FRX_TILE_MAX + lane] : 0;
@@ -275,7 +275,7 @@ template <int C> static __global__ void __launch_bounds__(512, 1) slope_kernel(c
         pair + ((lane & 8) ? 1 : 0) + ((lane & 16) ? 8 : 0); /* whose sum this lane ends up with */
     const float centre = (float)knot - 0.5f;                 /* of row knot; row knot + 8: + 8 */
 
-    for_rows_of_block<C>(a.pass, 0, memory.y, &next_row, [&](int row) {
+    for_rows_of_block<C>(a.pass, a.pass.features, memory.y, &next_row, [&](int row) {
         const float *coordinate = a.pass.list.coordinate + (size_t)row * a.pass.list.capacity;
         const uint16_t *neighbour = a.pass.list.neighbour + (size_t)row * a.pass.list.capacity;
         const int ends = lane < n_tile ? a.pass.list.tile_end[(size_t)row * FRX_TILE_MAX + lane] : 0;
