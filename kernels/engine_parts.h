@@ -73,7 +73,8 @@ size_t frx_cuda_host_bytes(struct frx_engine *engine);
 /* Bring forces and energy of stale slots up to date (queued). Local. */
 FRX_CHECKED enum frx_status frx_steps_refresh(struct frx_engine *engine);
 
-/* Queue one evaluation of forces and energies; the state keeps its own. part_energy is written. Local. */
+/* Queue one evaluation of forces and energies: stale slots take them, the others keep their own. part_energy
+ * is written. Local. */
 FRX_CHECKED enum frx_status frx_steps_evaluate(struct frx_engine *engine);
 
 /* Queue steps step .. step + n_step - 1. Local. */

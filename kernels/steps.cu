@@ -12,6 +12,8 @@
  * its energies. */
 #include "engine_parts.h"
 
+#include <string.h>
+
 /* Forces of the present positions; item energies too if with_energy. */
 static enum frx_status queue_forces(struct frx_engine *engine, int with_energy) {
     const struct frx_gpu_state *state = &engine->state;
@@ -106,19 +108,23 @@ static enum frx_status run(struct frx_engine *engine, enum frx_graph kind) {
     return FRX_OK;
 }
 
+static int is_stale(const struct frx_engine *engine) {
+    int stale = 0;
+    for (int r = 0; r < engine->options.n_rep; r++) stale |= engine->host_stale[r];
+    return stale;
+}
+
 enum frx_status frx_steps_evaluate(struct frx_engine *engine) {
     engine->n_force_evaluation += engine->options.n_rep;
-    return run(engine, FRX_GRAPH_EVALUATION);
+    FRX_TRY(run(engine, FRX_GRAPH_EVALUATION));
+    if (!is_stale(engine)) return FRX_OK;
+    FRX_TRY(frx_state_refresh(&engine->state, engine->stream));
+    memset(engine->host_stale, 0, engine->options.n_rep * sizeof *engine->host_stale);
+    return FRX_OK;
 }
 
 enum frx_status frx_steps_refresh(struct frx_engine *engine) {
-    int stale = 0;
-    for (int r = 0; r < engine->options.n_rep; r++) stale |= engine->host_stale[r];
-    if (!stale) return FRX_OK;
-    FRX_TRY(frx_steps_evaluate(engine));
-    FRX_TRY(frx_state_refresh(&engine->state, engine->stream));
-    for (int r = 0; r < engine->options.n_rep; r++) engine->host_stale[r] = 0;
-    return FRX_OK;
+    return is_stale(engine) ? frx_steps_evaluate(engine) : FRX_OK;
 }
 
 static enum frx_status run_steps(struct frx_engine *engine, enum frx_graph kind, int n_step, int64_t *step) {

@@ -56,10 +56,10 @@ static enum frx_status evaluate_batches(const struct frx_engine_class *engine_cl
                            moved + (size_t)k * n_coordinate);
         const struct frx_state_view in = {.positions = moved ? moved : positions};
         FRX_TRY(engine_class->set_state(engine, 0, n, &in));
+        FRX_TRY(engine_class->energy_parts(engine, batch_parts)); /* computes forces and energies, too */
         const struct frx_state_view out = {.forces = frames->forces + (size_t)first * n_coordinate,
                                            .energy = frames->energy + first};
         FRX_TRY(engine_class->get_state(engine, 0, n, &out));
-        FRX_TRY(engine_class->energy_parts(engine, batch_parts));
         memcpy(frames->parts + (size_t)first * n_part, batch_parts, (size_t)n * n_part * sizeof *batch_parts);
     }
     return FRX_OK;

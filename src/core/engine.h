@@ -131,7 +131,7 @@ struct frx_engine_class {
     enum frx_status (*energies)(struct frx_engine *engine, double *energy);
 
     /* Energy of every slot by part, parts [n_rep][frx_system_n_part], kcal/mol, host. Waits; evaluates
-     * afresh. */
+     * afresh, which also brings forces and energies up to date that are not. */
     enum frx_status (*energy_parts)(struct frx_engine *engine, double *parts);
 
     /* Copy whole configurations (positions, velocities, forces, energy, identity) between slots and the

@@ -327,10 +327,14 @@ static enum frx_status energy_parts(struct frx_engine *engine, double *parts) {
 #pragma omp parallel for schedule(dynamic, 1) num_threads(engine->n_thread) reduction(| : out_of_memory)
     for (int r = 0; r < engine->options.n_rep; r++) {
         struct frx_force_work *work = &engine->work[omp_get_thread_num()];
+        struct slot *slot = &engine->slot[r];
         double energy;
         frx_stages_start(&work->stages);
-        if (frx_force_eval(&engine->field, work, engine->slot[r].positions, work->forces, &energy) != FRX_OK)
+        if (!slot->current && !slot->fault)
+            evaluate(engine, work, slot, -1);
+        else if (frx_force_eval(&engine->field, work, slot->positions, work->forces, &energy) != FRX_OK)
             out_of_memory = 1;
+        out_of_memory |= slot->fault == FAULT_MEMORY;
         memcpy(parts + (size_t)r * n_part, work->part, n_part * sizeof *parts);
     }
     if (out_of_memory) return FRX_FAIL(FRX_ERR_MEMORY, "no memory for the neighbours of a replica");

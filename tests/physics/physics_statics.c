@@ -45,6 +45,35 @@ static double *grid_positions(const struct frx_system *system) {
     return x;
 }
 
+static int64_t n_evaluation(const struct physics_case *c, struct frx_engine *engine) {
+    struct frx_engine_report report;
+    CHECK_OK(c->engine->report(engine, &report));
+    return report.n_force_evaluation;
+}
+
+/* The parts of new positions bring their energy along, and the forces: what comes after costs nothing and is
+ * what it would have been without them, x [n_bead][3]. */
+static void check_evaluations(const struct physics_case *c, const struct frx_system *system,
+                              struct frx_engine *engine, double *x, double energy) {
+    const size_t size = 3 * (size_t)system->n_bead, n_part = (size_t)frx_system_n_part(system);
+    double *forces = calloc(2 * size + n_part, sizeof *forces), *part = forces + 2 * size, again[2];
+    const struct frx_state_view in = {.positions = x};
+    CHECK_OK(c->engine->get_state(engine, 0, 1, &(struct frx_state_view){.forces = forces}));
+    CHECK_OK(c->engine->set_state(engine, 0, 1, &in));
+    const int64_t before = n_evaluation(c, engine);
+    CHECK_OK(c->engine->energy_parts(engine, part));
+    CHECK_OK(c->engine->get_state(engine, 0, 1,
+                                  &(struct frx_state_view){.forces = forces + size, .energy = &again[0]}));
+    CHECK_OK(c->engine->energies(engine, &again[1]));
+    CHECK(n_evaluation(c, engine) == before + 1, "%lld evaluations for parts, forces and energy",
+          (long long)(n_evaluation(c, engine) - before));
+    CHECK(again[0] == energy && again[1] == energy, "the energy with parts is the one without");
+    CHECK(memcmp(forces, forces + size, size * sizeof *forces) == 0, "so are the forces");
+    CHECK_OK(c->engine->energy_parts(engine, part));
+    CHECK(n_evaluation(c, engine) == before + 2, "parts are not remembered");
+    free(forces);
+}
+
 int physics_energy(const struct physics_case *c) {
     for (int which = 0; which < N_MODEL; which++) {
         struct frx_system system;
@@ -61,6 +90,7 @@ int physics_energy(const struct physics_case *c) {
         CHECK_NEAR(sum, energy, physics_limit(c, 1e-12, 1e-4, 1e-4) * fabs(energy));
         const double naive = frx_naive_schnet(&system, x, x);
         CHECK_NEAR(part[0], naive, physics_limit(c, 1e-11, 2e-5, 2e-2) * (1 + fabs(naive)));
+        check_evaluations(c, &system, engine, x, energy);
         free(x);
         free(part);
         c->engine->destroy(engine);
