@@ -251,7 +251,14 @@ def test_command(tmp_path, native, capsys):
     assert main(arguments) == 0
     assert (tmp_path / "run/report/report.html").exists()
     assert main([str(tmp_path)]) == 2 and "no run here" in capsys.readouterr().err
-    assert main([str(tmp_path / "run"), "--reference", str(tmp_path / "none.pdb")]) == 2
+    none, file = tmp_path / "none.pdb", tmp_path / "file"
+    file.touch()
+    for wrong, words in [
+        (["--reference", str(none)], f"{none}: No such file or directory"),
+        (["-o", str(file / "out")], f"{file / 'out'}: Not a directory"),
+    ]:
+        assert main([str(tmp_path / "run"), *wrong]) == 2
+        assert capsys.readouterr().err == f"flashrex-report: error: {words}\n"
     for bad in ("0", "-1", "nan", "near"):
         with pytest.raises(SystemExit) as exit:
             main([str(tmp_path / "run"), "--folded-rmsd", bad])

@@ -15,3 +15,10 @@ def describe(value):
 
 class ImportFailure(Exception):
     """Something in the input is missing, damaged or not understood; the message names it."""
+
+
+def in_words(failure):
+    """The message of an exception as a line for the user: what the system says without its number and quotes."""
+    if isinstance(failure, OSError) and failure.strerror:
+        return f"{failure.filename}: {failure.strerror}" if failure.filename else failure.strerror
+    return str(failure)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import ImportFailure
+from .errors import ImportFailure, in_words
 from .exchange_statistics import places_of_replicas
 from .run_directory import read_run
 
@@ -135,7 +135,7 @@ def main(argv=None):
         run = read_run(options.run)
         paths = export(run, folder, options.per, options.format, options.temperature)
     except (ImportFailure, OSError) as failure:
-        print(f"flashrex-export: error: {failure}", file=sys.stderr)
+        print(f"flashrex-export: error: {in_words(failure)}", file=sys.stderr)
         return 2
     many = "trajectory" if len(paths) == 1 else "trajectories"
     print(f"wrote {len(paths)} {many} of {run.n_frame:,} frame{'s' * (run.n_frame != 1)}, and system.pdb, to {folder}")

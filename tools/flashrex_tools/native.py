@@ -69,9 +69,9 @@ class Native:
 def read_native(path, beads):
     """Native of a PDB file with all atoms or with beads, for the `beads` of a run. Residues are told by their
     numbers, or by their order if the file has as many; names must agree."""
-    residues = read_pdb(path).residues
-    positions = read_pdb(path).positions[0]
-    partner = _partners(residues, beads, path)
+    reference = read_pdb(path)
+    positions = reference.positions[0]
+    partner = _partners(reference.residues, beads, path)
     alpha = np.flatnonzero(beads["name"] == "CA")
     chosen, what = (alpha, "C-alpha") if len(alpha) >= FEWEST else (np.arange(len(partner)), "all beads")
     rows = [(bead, partner[bead].atoms[beads["name"][bead]]) for bead in chosen

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from . import __version__
-from .errors import ImportFailure
+from .errors import ImportFailure, in_words
 from .report_analysis import analyse
 from .report_energies import energy_sections
 from .report_native import native_section
@@ -72,7 +72,7 @@ def main(argv=None):
             (folder / f"{name}.png").write_bytes(picture)
         (folder / "report.html").write_text(page.html(), encoding="utf-8")
     except (ImportFailure, OSError) as failure:
-        print(f"flashrex-report: error: {failure}", file=sys.stderr)
+        print(f"flashrex-report: error: {in_words(failure)}", file=sys.stderr)
         return 2
     print(f"wrote {folder / 'report.html'} and {len(page.pictures)} pictures")
     return 0
