@@ -122,18 +122,28 @@ static void print_choices(const struct frx_session *session, const struct frx_pi
     if (!shown) print_row(session, pilot, plan->n_rung, plan->n_rung, out);
 }
 
+/* Whether the numbers are rough, and then why and what helps. */
+static int describe_roughness(const struct frx_pilot *pilot, char text[FRX_ADVICE_SIZE]) {
+    const struct frx_mixing *m = &pilot->mixing;
+    if (m->n_rung > 1 && m->acceptance[m->weakest] < ROUGH)
+        snprintf(
+            text, FRX_ADVICE_SIZE,
+            "pair %d-%d of the pilot was accepted with %.2g only, so these numbers are rough; give it more "
+            "rungs, as in ladder.n_rungs=%d, or these temperatures",
+            m->weakest, m->weakest + 1, m->acceptance[m->weakest], rungs_for(pilot, ACCEPTANCE));
+    else if (m->n_event < FEW)
+        snprintf(text, FRX_ADVICE_SIZE,
+                 "%d exchanges are few, so these numbers are rough; make --rounds larger", (int)m->n_event);
+    else
+        return 0;
+    return 1;
+}
+
 /* What else the user should know. */
 static void print_remarks(const struct frx_session *session, const struct frx_pilot *pilot,
                           const struct plan *plan, FILE *out) {
-    const struct frx_mixing *m = &pilot->mixing;
-    if (m->n_rung > 1 && m->acceptance[m->weakest] < ROUGH)
-        fprintf(out,
-                "\nwarning: pair %d-%d of the pilot was accepted with %.2g only, so these numbers are rough; "
-                "give it more\nrungs, as in ladder.n_rungs=%d, or these temperatures\n",
-                m->weakest, m->weakest + 1, m->acceptance[m->weakest], rungs_for(pilot, ACCEPTANCE));
-    else if (m->n_event < FEW)
-        fprintf(out, "\nwarning: %d exchanges are few, so these numbers are rough; make --rounds larger\n",
-                (int)m->n_event);
+    char rough[FRX_ADVICE_SIZE];
+    if (describe_roughness(pilot, rough)) fprintf(out, "\nwarning: %s\n", rough);
     const int n_enough = rungs_for(pilot, ACCEPTANCE);
     if (plan->acceptance > TOO_MANY && plan->n_rung >= 2 * n_enough)
         fprintf(
@@ -160,9 +170,11 @@ static void print_text(const struct frx_session *session, const struct frx_pilot
 static void print_json(const struct frx_session *session, const struct frx_pilot *pilot,
                        const struct plan *plan, FILE *out) {
     const struct frx_mixing *m = &pilot->mixing;
+    char rough[FRX_ADVICE_SIZE];
     struct frx_json json = frx_json_begin(out);
     frx_json_text(&json, "flashrex", FRX_VERSION);
     frx_json_text(&json, "commit", FRX_VERSION_COMMIT);
+    if (describe_roughness(pilot, rough)) frx_json_text(&json, "warning", rough);
     frx_json_real(&json, "barrier", pilot->barrier);
     frx_json_integer(&json, "rungs", plan->n_rung);
     frx_json_real(&json, "acceptance", plan->acceptance);
