@@ -23,7 +23,7 @@ struct frx_file_info {
     double *beta;          /* [n_rung] mol/kcal, of the newest segment */
     int64_t n_exchange;    /* committed exchange events */
     int64_t n_adapting[2]; /* frames and exchange events from adapting the ladder, not in the above */
-    /* how the run mixed by its last checkpoint, averaged over ladders; acceptance is NULL if it does not say
+    /* how the run mixed by its last commit, averaged over ladders; acceptance is NULL if it does not say
      */
     double *acceptance;                                /* [n_rung-1] average probability of each pair */
     double round_trip_rate, predicted_round_trip_rate; /* per event and ladder */

@@ -1,5 +1,5 @@
 /* Private to io/: the group `mixing` of a segment (docs/formats.md, "Segment"): how well replicas exchanged,
- * at the last checkpoint. Datasets of fixed size, written over. */
+ * at the last commit. Datasets of fixed size, written over. */
 #ifndef FRX_IO_SEGMENT_MIXING_H
 #define FRX_IO_SEGMENT_MIXING_H
 

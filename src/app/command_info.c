@@ -46,7 +46,7 @@ static enum frx_status describe_system(const char *path, int verify, int n_threa
     return status;
 }
 
-/* How the run mixed by its last checkpoint. */
+/* How the run mixed by its last commit. */
 static void describe_mixing(const struct frx_file_info *info, FILE *out) {
     if (!info->acceptance) return;
     const double n = (double)info->n_mixing * info->n_ladder;

@@ -2,9 +2,12 @@
 
 #include "interrupt.h"
 
-#define COMMIT_SECONDS 60.0 /* results are on disk and readable no later than this */
-#define MOST_SECONDS   0.25 /* for a piece */
-#define MOST_STEPS     (INT64_C(1) << 40)
+#include <math.h>
+
+#define FIRST_COMMIT_SECONDS 5.0  /* results are on disk and readable soon, so that one can have a look, */
+#define COMMIT_SECONDS       60.0 /* then less and less often, but no later than this */
+#define MOST_SECONDS         0.25 /* for a piece */
+#define MOST_STEPS           (INT64_C(1) << 40)
 
 void frx_meeting_start(struct frx_meeting *meeting, int64_t step, double checkpoint_minutes,
                        double stop_time) {
@@ -13,7 +16,8 @@ void frx_meeting_start(struct frx_meeting *meeting, int64_t step, double checkpo
                                     .next = step + 1,
                                     .checkpoint_seconds = checkpoint_minutes * 60,
                                     .stop_time = stop_time,
-                                    .next_commit = now + COMMIT_SECONDS,
+                                    .commit_seconds = FIRST_COMMIT_SECONDS,
+                                    .next_commit = now + FIRST_COMMIT_SECONDS,
                                     .next_checkpoint = now + checkpoint_minutes * 60,
                                     .last_time = now,
                                     .last_step = step};
@@ -35,7 +39,8 @@ uint32_t frx_meeting_flags(struct frx_meeting *meeting, const struct frx_comm *c
     meeting->last_time = now;
     if (now >= meeting->next_commit) {
         flags |= FRX_FLAG_COMMIT;
-        meeting->next_commit = now + COMMIT_SECONDS;
+        meeting->commit_seconds = fmin(2 * meeting->commit_seconds, COMMIT_SECONDS);
+        meeting->next_commit = now + meeting->commit_seconds;
     }
     if (now >= meeting->next_checkpoint) {
         flags |= FRX_FLAG_CHECKPOINT;

@@ -26,7 +26,7 @@ enum {
 struct frx_meeting {
     int64_t next;  /* step of the next meeting, unless there is one before */
     int64_t piece; /* steps from one to the next */
-    double checkpoint_seconds, stop_time;
+    double commit_seconds, checkpoint_seconds, stop_time;
     double next_commit, next_checkpoint; /* MPI_Wtime; of rank 0 */
     double last_time;                    /* of the last meeting */
     int64_t last_step;

@@ -111,14 +111,22 @@ static enum frx_status record_exchange(struct loop *loop) {
     return frx_trajectory_append_exchange(loop->run->trajectory, &record);
 }
 
+/* Put on the disk what was appended, and how replicas mix. Collective. */
+static enum frx_status commit(struct loop *loop) {
+    const struct frx_run *run = loop->run;
+    loop->commit_pending = 0;
+    if (!run->trajectory) return FRX_OK;
+    if (run->exchange)
+        FRX_TRY(frx_mixing_save(run->session, frx_exchange_statistics(run->exchange), run->trajectory));
+    return frx_trajectory_commit(run->trajectory);
+}
+
 /* Everything that is to be written, while a GPU makes the steps that have been queued. Collective. */
 static enum frx_status write_pending(struct loop *loop) {
     frx_clock_switch(&loop->run->clock, FRX_ACTIVITY_OUTPUT);
     FRX_TRY(collect_frame(loop));
     FRX_TRY(record_exchange(loop));
-    if (!loop->commit_pending) return FRX_OK;
-    loop->commit_pending = 0;
-    return loop->run->trajectory ? frx_trajectory_commit(loop->run->trajectory) : FRX_OK;
+    return loop->commit_pending ? commit(loop) : FRX_OK;
 }
 
 /* Exchange. The time that it waited for the engine is that of the steps. Collective. */
@@ -178,10 +186,8 @@ static enum frx_status save(struct loop *loop) {
     struct frx_run *run = loop->run;
     if (!run->trajectory) return FRX_OK;
     frx_watchdog_at(run->watchdog, FRX_AT_CHECKPOINT, loop->step);
+    loop->commit_pending = 1;
     FRX_TRY(write_pending(loop));
-    if (run->exchange)
-        FRX_TRY(frx_mixing_save(run->session, frx_exchange_statistics(run->exchange), run->trajectory));
-    FRX_TRY(frx_trajectory_commit(run->trajectory));
     int64_t *present = run->segment[run->n_segment - 1];
     frx_trajectory_committed(run->trajectory, &present[0], &present[1]);
     const struct frx_restart_content content = {

@@ -1,6 +1,7 @@
 """Reading a run while it goes on, with h5py, MDAnalysis and our own tools."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -54,10 +55,14 @@ def by_tools(folder):
     return read_run(folder).positions[:, 2].astype(np.float32)
 
 
-def by_info(folder):
+def info(folder):
     done = subprocess.run([os.environ["FRX_PROGRAM"], "info", folder], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return int(done.stdout.split("frames ")[1].split()[0].strip(",").replace(",", ""))
+    return done.stdout
+
+
+def by_info(folder):
+    return int(info(folder).split("frames ")[1].split()[0].strip(",").replace(",", ""))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -86,3 +91,23 @@ def test_reading_a_run_that_goes_on(tmp_path, write_config):
     for reader in readers:
         assert seen[reader].tobytes() == final[: len(seen[reader])].tobytes(), reader
     assert len({len(frames) for frames in seen.values()}) > 1, "the run did not grow while it was read"
+
+
+def test_mixing_is_seen_before_the_first_checkpoint(tmp_path, write_config):
+    chain_with_network(tmp_path / "chain.h5")
+    config = write_config(CONFIG.replace("checkpoint_interval: 0", "checkpoint_interval: 60"))
+    process = start(config, ranks=2, cwd=tmp_path)
+    out, said = tmp_path / "out", r"acceptance( 0\.\d+){4} \(barrier [\d.]+\)\ntrips .* in [\d,]+ exchanges"
+    try:
+        wait_for(out / "checkpoint", process)
+        first, end = (out / "checkpoint").read_bytes(), time.monotonic() + 60
+        while not re.search(said, info(out)):
+            assert time.monotonic() < end, "no mixing"
+            time.sleep(0.5)
+        assert process.poll() is None and (out / "checkpoint").read_bytes() == first
+    finally:
+        process.send_signal(signal.SIGUSR1)
+        process.communicate(timeout=60)
+    with h5py.File(out / "segment_0001.h5", "r") as file:
+        acceptance = file["exchanges/probability"][:, 0].mean(0)
+        np.testing.assert_allclose(file["mixing/acceptance"][0], acceptance, rtol=1e-12)
