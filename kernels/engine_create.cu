@@ -194,23 +194,33 @@ static enum frx_status upload_constants(struct frx_engine *engine) {
     return FRX_OK;
 }
 
-/* First starting structure at rest at 300 K everywhere. */
+/* First starting structure at rest at 300 K everywhere, all slots at once: a wait for each of them took
+ * minutes where processes share a GPU. Forces and energy are not known yet (stale); that they are zero lets
+ * kernels carry them along. */
 static enum frx_status start(struct frx_engine *engine) {
-    const int n_rep = engine->options.n_rep;
-    const size_t n = (size_t)engine->system->n_bead * 3;
-    double *velocities = (double *)calloc(n, sizeof *velocities);
-    if (!velocities) return FRX_FAIL(FRX_ERR_MEMORY, "no memory for %zu velocities", n);
-    enum frx_status status = FRX_OK;
-    for (int r = 0; r < n_rep && status == FRX_OK; r++) {
-        uint32_t identity = (uint32_t)r;
-        const struct frx_state_view view = {engine->system->structures, velocities, NULL, NULL, &identity};
+    struct frx_gpu_state *state = &engine->state;
+    const size_t n_rep = (size_t)engine->options.n_rep, per_slot = (size_t)engine->system->n_bead * 3,
+                 n = n_rep * per_slot;
+    for (size_t k = 0; k < n; k++) engine->host_array[k] = (float)engine->system->structures[k % per_slot];
+    for (size_t r = 0; r < n_rep; r++) {
+        engine->host_identity[r] = (uint32_t)r;
+        engine->host_stale[r] = 1;
         engine->beta[r] = FRX_BETA_OF_KELVIN(300);
-        status = frx_cuda_set_state(engine, r, 1, &view);
     }
-    free(velocities);
-    if (status != FRX_OK) return status;
+    const cudaMemcpyKind up = cudaMemcpyHostToDevice;
+    cudaStream_t stream = engine->stream;
+    FRX_CUDA(cudaMemcpyAsync(state->position, engine->host_array, n * sizeof *state->position, up, stream));
+    FRX_CUDA(cudaMemsetAsync(state->velocity, 0, n * sizeof *state->velocity, stream));
+    FRX_CUDA(cudaMemsetAsync(state->force, 0, n * sizeof *state->force, stream));
+    FRX_CUDA(cudaMemsetAsync(state->energy, 0, n_rep * sizeof *state->energy, stream));
+    FRX_CUDA(
+        cudaMemcpyAsync(state->identity, engine->host_identity, n_rep * sizeof *state->identity, up, stream));
+    FRX_CUDA(cudaMemcpyAsync(state->stale, engine->host_stale, n_rep * sizeof *state->stale, up, stream));
+    FRX_CUDA(cudaMemsetAsync(state->divergence, 0xff, n_rep * sizeof *state->divergence, stream));
     FRX_TRY(frx_cuda_set_temperatures(engine, engine->beta, NULL));
-    return frx_state_set_step(&engine->state, 0, engine->stream);
+    FRX_TRY(frx_state_set_step(state, 0, stream));
+    FRX_CUDA(cudaStreamSynchronize(stream)); /* the pinned arrays may be used again */
+    return FRX_OK;
 }
 
 enum frx_status frx_cuda_create(const struct frx_system *system, const struct frx_engine_options *options,
