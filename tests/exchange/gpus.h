@@ -42,4 +42,13 @@ static inline int test_transport_works(const struct frx_transport_class *transpo
     return strcmp(transport->name, "nccl") != 0 || n_rank <= test_n_gpu();
 }
 
+/* The k-th transport that n_rank ranks can use with an engine, the preferred one first, or NULL. */
+static inline const struct frx_transport_class *test_transport(const struct frx_engine_class *engine_class,
+                                                               int n_rank, int k) {
+    for (int t = 0; frx_transports[t]; t++)
+        if (test_transport_works(frx_transports[t], engine_class, n_rank) && k-- == 0)
+            return frx_transports[t];
+    return NULL;
+}
+
 #endif

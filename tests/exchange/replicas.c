@@ -51,7 +51,7 @@ enum frx_status replicas_start(const struct replicas_plan *plan, struct replicas
                               &run->n_local));
     FRX_TRY(frx_agree(&run->comm, start_engine(plan, run, first)));
     struct frx_exchange_options options = plan->options;
-    if (!options.transport) options.transport = &frx_transport_mpi;
+    if (!options.transport) options.transport = test_transport(plan->engine_class, run->comm.size, 0);
     FRX_TRY(frx_exchange_create(&run->comm, &run->ladder, run->engine_class, run->engine, &options,
                                 &run->exchange));
     return frx_agree(&run->comm, run->engine_class->draw_velocities(run->engine));

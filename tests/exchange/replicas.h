@@ -21,7 +21,7 @@ struct replicas_plan {
     int n_ladder, n_rung;
     int with_network; /* a SchNet with random weights and all kinds of priors instead of oscillators */
     enum frx_precision precision;
-    struct frx_exchange_options options; /* transport NULL: between hosts */
+    struct frx_exchange_options options; /* transport NULL: the preferred one */
 };
 
 struct replicas {

@@ -138,28 +138,20 @@ static struct digests run_digests(struct kind kind, int size, enum frx_scheme sc
     return result;
 }
 
-/* The t-th transport that this number of ranks can use, or NULL. */
-static const struct frx_transport_class *transport_of(int size, int t) {
-    for (int k = 0; frx_transports[k]; k++)
-        if (test_transport_works(frx_transports[k], &FRX_TEST_ENGINE, size) && t-- == 0)
-            return frx_transports[k];
-    return NULL;
-}
-
 /* Rank 0 compares; it is part of every run. Other ranks' books are compared among themselves by their sum. */
 static void same_everywhere(struct kind kind) {
     static const enum frx_scheme schemes[] = {FRX_SCHEME_EVEN_ODD, FRX_SCHEME_STOCHASTIC_EVEN_ODD,
                                               FRX_SCHEME_GIBBS};
     uint64_t decisions[3];
     for (int s = 0; s < kind.n_scheme; s++) {
-        struct digests reference =
-            run_digests(kind, 1, schemes[s], FRX_MOVE_CONFIGURATIONS, transport_of(1, 0), 5);
+        struct digests reference = run_digests(kind, 1, schemes[s], FRX_MOVE_CONFIGURATIONS,
+                                               test_transport(&FRX_TEST_ENGINE, 1, 0), 5);
         MPI_Bcast(&reference, sizeof reference, MPI_BYTE, 0, MPI_COMM_WORLD);
         decisions[s] = reference.decisions;
         CHECK(reference.n_accept > kind.n_event, "only %d swaps", (int)reference.n_accept);
         for (int size = 1; size <= world_size; size++)
             for (int t = 0, last = 0; !last; t++) { /* every transport, then temperatures */
-                const struct frx_transport_class *transport = transport_of(size, t);
+                const struct frx_transport_class *transport = test_transport(&FRX_TEST_ENGINE, size, t);
                 last = !transport;
                 const struct digests d =
                     run_digests(kind, size, schemes[s],
@@ -173,7 +165,7 @@ static void same_everywhere(struct kind kind) {
     }
     for (int s = 1; s < kind.n_scheme; s++) CHECK(decisions[s] != decisions[s - 1], "schemes differ");
     const struct digests other = run_digests(kind, world_size, FRX_SCHEME_EVEN_ODD, FRX_MOVE_CONFIGURATIONS,
-                                             transport_of(world_size, 0), 6);
+                                             test_transport(&FRX_TEST_ENGINE, world_size, 0), 6);
     CHECK(other.decisions != decisions[0], "seeds differ");
 }
 
