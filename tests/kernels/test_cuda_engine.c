@@ -122,7 +122,7 @@ static void compare(const char *name, const struct frx_system *system, enum frx_
 }
 
 /* fused: small molecules in one kernel too, which needs the shared memory that every card has. */
-static void references(enum frx_precision precision, int n_model, int fused) {
+static void compare_models(enum frx_precision precision, int n_model, int fused) {
     const struct frx_envelope lower = {FRX_ENVELOPE_COSINE, 3, 9},
                               shifted = {FRX_ENVELOPE_SHIFTED_COSINE, 5, 10};
     const struct frx_test_model base = frx_test_model_default();
@@ -174,6 +174,10 @@ static void references(enum frx_precision precision, int n_model, int fused) {
     }
 }
 
+static void references(enum frx_precision precision) {
+    compare_models(precision, 13, 1);
+}
+
 /* ---- repeatability ---- */
 
 struct whole {
@@ -195,22 +199,23 @@ static int same(struct whole a, struct whole b, int n_bead) {
     return memcmp(a.positions, b.positions, 9 * (size_t)n_bead * sizeof(double)) == 0 && a.energy == b.energy;
 }
 
-/* One replica among n others, in slot `slot`; 40 steps from the shaken structure, n_step_each at a time. */
+/* One replica among n others, in slot `slot`; n_step steps from the shaken structure, n_at_once at a time. */
 static struct whole follow(const struct frx_system *system, enum frx_precision precision, int n_rep, int slot,
-                           int timed, int n_step_each) {
+                           int timed, int n_step, int n_at_once) {
+    const size_t size = 3 * (size_t)system->n_bead;
     struct frx_engine_options options = options_for(precision, n_rep);
     options.time_stages = timed;
     struct frx_engine *engine = make(gpu, system, &options);
-    double *x = calloc(3 * (size_t)system->n_bead, sizeof *x);
+    double *x = calloc((size_t)n_rep * size, sizeof *x);
+    uint32_t *identity = calloc((size_t)n_rep, sizeof *identity);
     for (int r = 0; r < n_rep; r++) {
-        uint32_t identity = r == slot ? 5000 : (uint32_t)r;
-        shake(system, r == slot ? 5000 : r, x);
-        CHECK_OK(
-            gpu->set_state(engine, r, 1, &(struct frx_state_view){.positions = x, .identity = &identity}));
+        identity[r] = r == slot ? 5000 : (uint32_t)r;
+        shake(system, (int)identity[r], x + (size_t)r * size);
     }
+    CHECK_OK(
+        gpu->set_state(engine, 0, n_rep, &(struct frx_state_view){.positions = x, .identity = identity}));
     CHECK_OK(gpu->draw_velocities(engine));
-    for (int k = 0; k < (is_short ? 4 : 40); k += n_step_each)
-        CHECK_OK(gpu->propagate(engine, 1000 + k, is_short ? 4 : n_step_each));
+    for (int k = 0; k < n_step; k += n_at_once) CHECK_OK(gpu->propagate(engine, 1000 + k, n_at_once));
     const struct whole whole = look(engine, slot, system->n_bead);
     if (timed) {
         struct frx_engine_report report;
@@ -220,30 +225,45 @@ static struct whole follow(const struct frx_system *system, enum frx_precision p
         CHECK(report.n_stage == 7 && seconds > 0, "%d stages", report.n_stage);
     }
     free(x);
+    free(identity);
     gpu->destroy(engine);
     return whole;
 }
 
-static void repeatability(enum frx_precision precision, int n_bead) {
-    struct frx_test_model model = frx_test_model_default();
-    model.n_bead = is_short && n_bead > 24 ? 24 : n_bead;
-    model.n_hidden = model.n_filter = 128, model.n_interaction = 3;
+/* A replica alone and in company. Under a sanitizer two steps, and companies on both sides of where the
+ * engine takes kernels for many replicas (tables in shared memory, larger blocks of dense layers). */
+static void repeatability_of(enum frx_precision precision, const struct frx_test_model *model) {
+    static const struct company {
+        int n_rep, slot, timed, n_at_once;
+    } all[] = {{1, 0, 0, 40},   {5, 2, 1, 40},   {2, 1, 0, 40},     {7, 3, 0, 40},
+               {64, 63, 0, 40}, {150, 17, 0, 8}, {300, 299, 0, 40}, {3, 1, 0, 1}},
+      few[] = {{5, 2, 1, 2}, {420, 417, 0, 2}};
+    const struct company *other = is_short ? few : all;
     struct frx_system system;
-    frx_test_system_make(&model, &system);
-    const struct whole alone = follow(&system, precision, 1, 0, 0, 40);
-    static const struct {
-        int n_rep, slot, timed, n_step_each;
-    } other[] = {{1, 0, 0, 40},   {5, 2, 1, 40},   {2, 1, 0, 40},     {7, 3, 0, 40},
-                 {64, 63, 0, 40}, {150, 17, 0, 8}, {300, 299, 0, 40}, {3, 1, 0, 1}};
-    for (size_t k = 0; k < (is_short ? 2 : sizeof other / sizeof other[0]); k++) {
-        const struct whole company =
-            follow(&system, precision, other[k].n_rep, other[k].slot, other[k].timed, other[k].n_step_each);
-        CHECK(same(alone, company, model.n_bead), "%d beads, slot %d of %d%s, %d steps at a time", n_bead,
-              other[k].slot, other[k].n_rep, other[k].timed ? ", timed" : "", other[k].n_step_each);
+    frx_test_system_make(model, &system);
+    const int n_other = is_short ? (model->n_bead > 16 ? 2 : 1) : (int)(sizeof all / sizeof all[0]);
+    const int n_step = is_short ? 2 : 40;
+    const struct whole alone = follow(&system, precision, 1, 0, 0, n_step, n_step);
+    for (int k = 0; k < n_other; k++) {
+        const struct whole company = follow(&system, precision, other[k].n_rep, other[k].slot, other[k].timed,
+                                            n_step, other[k].n_at_once);
+        CHECK(same(alone, company, model->n_bead), "%d beads, slot %d of %d%s, %d steps at a time",
+              model->n_bead, other[k].slot, other[k].n_rep, other[k].timed ? ", timed" : "",
+              other[k].n_at_once);
         free(company.positions);
     }
+    printf("%d beads repeat\n", model->n_bead);
     free(alone.positions);
     frx_system_clear(&system);
+}
+
+static void repeatability(enum frx_precision precision) {
+    struct frx_test_model model = frx_test_model_default();
+    model.n_hidden = model.n_filter = is_short ? 32 : 128, model.n_interaction = is_short ? 2 : 3;
+    model.n_bead = is_short ? 20 : 60;
+    repeatability_of(precision, &model);
+    model.n_bead = 10;
+    repeatability_of(precision, &model);
 }
 
 /* Configurations change places through the device buffers, temperatures stay, and the run goes on as it would
@@ -254,9 +274,10 @@ static void transport(enum frx_precision precision) {
     const struct frx_test_model model = frx_test_model_default();
     frx_test_system_make(&model, &system);
     const struct frx_engine_options options = options_for(precision, N);
+    const int n_step = is_short ? 3 : 40, n_more = is_short ? 2 : 33;
     struct frx_engine *engine = make(gpu, &system, &options);
     CHECK_OK(gpu->draw_velocities(engine));
-    CHECK_OK(gpu->propagate(engine, 0, 40));
+    CHECK_OK(gpu->propagate(engine, 0, n_step));
     struct whole before[N];
     for (int r = 0; r < N; r++) before[r] = look(engine, r, system.n_bead);
     CHECK(!same(before[0], before[1], system.n_bead), "replicas differ");
@@ -277,9 +298,9 @@ static void transport(enum frx_precision precision) {
     /* at one temperature only labels have moved: each replica goes on as in an engine that never exchanged */
     struct frx_engine *still = make(gpu, &system, &options);
     CHECK_OK(gpu->draw_velocities(still));
-    CHECK_OK(gpu->propagate(still, 0, 40));
-    CHECK_OK(gpu->propagate(still, 40, 33));
-    CHECK_OK(gpu->propagate(engine, 40, 33));
+    CHECK_OK(gpu->propagate(still, 0, n_step));
+    CHECK_OK(gpu->propagate(still, n_step, n_more));
+    CHECK_OK(gpu->propagate(engine, n_step, n_more));
     for (int r = 0; r < N; r++) {
         const struct whole moved = look(engine, r, system.n_bead),
                            stayed = look(still, (r + 1) % N, system.n_bead);
@@ -293,6 +314,46 @@ static void transport(enum frx_precision precision) {
     frx_system_clear(&system);
 }
 
+/* Blocks of steps in one graph, without a network, and what a run asks for beside them: new temperatures,
+ * snapshots, the centre. */
+static void output(enum frx_precision precision) {
+    enum { N = 3 };
+    struct frx_system system;
+    struct frx_test_model model = frx_test_model_default();
+    model.n_hidden = 0;
+    frx_test_system_make(&model, &system);
+    const size_t size = 3 * (size_t)system.n_bead;
+    const struct frx_engine_options options = options_for(precision, N);
+    struct frx_engine *engine = make(gpu, &system, &options);
+    CHECK_OK(gpu->draw_velocities(engine));
+    CHECK_OK(gpu->propagate(engine, 0, 40));
+    const struct whole before = look(engine, 1, system.n_bead);
+    const double beta[N] = {FRX_BETA_OF_KELVIN(300), FRX_BETA_OF_KELVIN(1200), FRX_BETA_OF_KELVIN(400)};
+    CHECK_OK(gpu->set_temperatures(engine, beta, (const double[N]){1, 2, 0.5}));
+    CHECK_OK(gpu->snapshot(engine));
+    CHECK_OK(gpu->recentre(engine));
+    const struct whole after = look(engine, 1, system.n_bead);
+    float *shot = calloc(N * size, sizeof *shot);
+    double energy[N], kinetic[N], expected = 0, centre[3] = {0};
+    uint32_t identity[N];
+    CHECK_OK(gpu->snapshot_wait(engine, shot, energy, kinetic, identity));
+    CHECK(energy[1] == before.energy && identity[1] == 1, "energy and identity of the snapshot");
+    for (size_t k = 0; k < size; k++) {
+        CHECK(shot[size + k] == (float)before.positions[k], "coordinate %zu of the snapshot", k);
+        CHECK(after.velocities[k] == 2 * before.velocities[k], "velocity %zu is scaled", k);
+        expected += 0.5 * system.beads.mass[k / 3] * after.velocities[k] * after.velocities[k];
+        centre[k % 3] += after.positions[k] / system.n_bead;
+    }
+    CHECK_NEAR(kinetic[1], expected, 1e-6 * expected);
+    for (int d = 0; d < 3; d++) CHECK_NEAR(centre[d], 0, 1e-5);
+    puts("temperatures, snapshots and the centre are as they should be");
+    free(shot);
+    free(before.positions);
+    free(after.positions);
+    gpu->destroy(engine);
+    frx_system_clear(&system);
+}
+
 /* Cards with less shared memory take narrower slices, smaller blocks, or the table from global memory. */
 static void small_cards(enum frx_precision precision) {
     /* architectures 120 and 80; the last leaves no room for a table in single precision */
@@ -300,7 +361,7 @@ static void small_cards(enum frx_precision precision) {
     for (int k = 0; k < (precision == FRX_PRECISION_SINGLE ? 3 : 2); k++) {
         printf("shared memory as if there were %s bytes\n", bytes[k]);
         CHECK(setenv("FRX_CUDA_SHARED_LIMIT", bytes[k], 1) == 0, "setenv");
-        references(precision, 4, k < 2);
+        compare_models(precision, 4, k < 2);
     }
     CHECK(unsetenv("FRX_CUDA_SHARED_LIMIT") == 0, "unsetenv");
 }
@@ -347,9 +408,37 @@ static void memory(void) {
     frx_system_clear(&system);
 }
 
-/* test_cuda_engine [short [single|mixed]] */
+static const struct part {
+    const char *name;
+    void (*run)(enum frx_precision precision);
+    int in_short;
+} parts[] = {{"references", references, 1}, {"repeatability", repeatability, 1}, {"transport", transport, 1},
+             {"output", output, 1},         {"small_cards", small_cards, 0},     {"too_many", too_many, 0}};
+enum { N_PART = sizeof parts / sizeof parts[0] };
+
+/* test_cuda_engine [short] [single|mixed] [PART..]; without a part: all, under `short` those that are in it.
+ */
 int main(int argc, char **argv) {
-    is_short = argc > 1 && strcmp(argv[1], "short") == 0;
+    int precisions = 0, wanted = 0;
+    for (int k = 1; k < argc; k++) {
+        int known = 1;
+        if (strcmp(argv[k], "short") == 0)
+            is_short = 1;
+        else if (strcmp(argv[k], "single") == 0)
+            precisions |= 1;
+        else if (strcmp(argv[k], "mixed") == 0)
+            precisions |= 2;
+        else
+            known = 0;
+        for (int p = 0; p < N_PART; p++) {
+            if (strcmp(argv[k], parts[p].name) != 0) continue;
+            wanted |= 1 << p;
+            known = 1;
+        }
+        if (known) continue;
+        fprintf(stderr, "no such part: %s\n", argv[k]);
+        return 2;
+    }
     setvbuf(stdout, NULL, _IOLBF, 0);
     refusals();
     memory();
@@ -358,16 +447,11 @@ int main(int argc, char **argv) {
         return frx_check_result() ? 1 : FRX_TEST_SKIP;
     }
     for (int k = 0; k < 2; k++) {
-        const enum frx_precision precision = k ? FRX_PRECISION_MIXED : FRX_PRECISION_SINGLE;
-        if (argc > 2 && strcmp(argv[2], k ? "mixed" : "single") != 0) continue;
+        if (precisions && !(precisions & 1 << k)) continue;
         puts(k ? "mixed precision" : "single precision");
-        references(precision, 13, 1);
-        repeatability(precision, 60);
-        repeatability(precision, 10);
-        transport(precision);
-        if (is_short) continue;
-        small_cards(precision);
-        too_many(precision);
+        for (int p = 0; p < N_PART; p++)
+            if (wanted ? wanted & 1 << p : parts[p].in_short || !is_short)
+                parts[p].run(k ? FRX_PRECISION_MIXED : FRX_PRECISION_SINGLE);
     }
     return frx_check_result();
 }
