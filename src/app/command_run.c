@@ -27,13 +27,6 @@ struct wish {
     enum frx_progress_mode mode;
 };
 
-/* Add to the error message what the user can do about it. */
-static void advise(const char *what) {
-    char message[FRX_MESSAGE_SIZE];
-    snprintf(message, sizeof message, "%.*s; %s", FRX_MESSAGE_SIZE - 120, frx_error_message(), what);
-    frx_error_set(message);
-}
-
 /* Start the run's newest segment. */
 static enum frx_status create_trajectory(struct frx_run *run, int overwrite) {
     const struct frx_session *session = run->session;
@@ -65,7 +58,7 @@ static enum frx_status create_trajectory(struct frx_run *run, int overwrite) {
             frx_trajectory_create(session->comm->mpi, session->config.output, &options, &run->trajectory);
     free(config);
     if (status == FRX_ERR_EXISTS)
-        advise("continue it with --continue, replace it with --overwrite, or choose another output");
+        frx_error_add("continue it with --continue, replace it with --overwrite, or choose another output");
     return status;
 }
 
@@ -149,7 +142,7 @@ static enum frx_status run_and_report(struct frx_run *run, double seconds_before
     frx_watchdog_at(run->watchdog, FRX_AT_END, run->step);
     frx_whereabouts_add(session, run->exchange ? frx_exchange_look(run->exchange) : NULL, run->step, status);
     if (status == FRX_ERR_DIVERGED) frx_diverged_save(session);
-    if (status == FRX_ERR_DIVERGED) advise("try a smaller dt, or other starting structures");
+    if (status == FRX_ERR_DIVERGED) frx_error_add("try a smaller dt, or other starting structures");
     const double seconds = frx_progress_seconds(&progress);
     frx_progress_clear(&progress);
 
@@ -326,7 +319,7 @@ static enum frx_status run(const struct frx_invocation *invocation) {
     FRX_TRY(read_wish(invocation, &wish));
     const enum frx_status status = open_and_run(invocation, &wish, &session, &restart);
     if (status == FRX_ERR_IO && is_full(frx_error_message()))
-        advise(
+        frx_error_add(
             "free some space, or ask for more, then go on with --continue: what was saved before is intact");
     frx_restart_clear(&restart);
     frx_session_close(&session);

@@ -43,14 +43,11 @@ void frx_whereabouts_add(const struct frx_session *session, const struct frx_exc
                          int64_t step, enum frx_status status) {
     if (status != FRX_ERR_DEVICE && status != FRX_ERR_COMM && status != FRX_ERR_MEMORY) return;
     int rank = 0;
-    char message[FRX_MESSAGE_SIZE], replicas[256], number[FRX_NUMBER_SIZE];
+    char replicas[256], number[FRX_NUMBER_SIZE];
     /* NOLINTNEXTLINE(cert-err34-c): ours, or not there */
     if (sscanf(frx_error_message(), "rank %d:", &rank) != 1 || rank < 0 || rank >= session->comm->size)
         rank = 0;
     frx_whereabouts(session, view, rank, replicas, sizeof replicas);
-    snprintf(message, sizeof message,
-             "%.*s; that was after step %s, with %s; --continue goes on from the last checkpoint",
-             (int)(sizeof message - sizeof replicas - 120), frx_error_message(), frx_number(step, number),
-             replicas);
-    frx_error_set(message);
+    frx_error_add("that was after step %s, with %s; --continue goes on from the last checkpoint",
+                  frx_number(step, number), replicas);
 }

@@ -34,6 +34,29 @@ void frx_error_set(const char *message) {
     snprintf(error_message, sizeof error_message, "%s", message);
 }
 
+/* Where " (file:line)" begins at the end of a message; its end, if there is none. */
+static const char *find_place(const char *message) {
+    const char *place = strrchr(message, '(');
+    int n = 0;
+    if (place && place > message && sscanf(place, "(%*[^ :()]:%*[0-9])%n", &n) == 0 && n > 0 && !place[n])
+        return place - 1;
+    return message + strlen(message);
+}
+
+void frx_error_add(const char *format, ...) {
+    char message[FRX_MESSAGE_SIZE], addition[FRX_MESSAGE_SIZE / 2];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(addition, sizeof addition, format, args);
+    va_end(args);
+    memcpy(message, error_message, sizeof message);
+    const char *place = find_place(message);
+    const int room = FRX_MESSAGE_SIZE - 3 - (int)(strlen(addition) + strlen(place));
+    const int n = (int)(place - message);
+    snprintf(error_message, sizeof error_message, "%.*s; %s%.79s", n < room ? n : room, message, addition,
+             place);
+}
+
 const char *frx_error_message(void) {
     return error_message;
 }

@@ -50,6 +50,10 @@ enum frx_status frx_fail(enum frx_status status, const char *file, int line, con
 /* Replace this thread's message as it stands, e.g. by one received from another rank. Local. */
 void frx_error_set(const char *message);
 
+/* Add "; .." to this thread's message, before its place: what follows from it, what can be done about it. A
+ * long message is cut for it. Local. */
+void frx_error_add(const char *format, ...) FRX_PRINTF(1, 2);
+
 /* This thread's last message ("" if none): what is wrong, offending values, " (file:line)". Valid until the
  * next failure on this thread. Local. */
 const char *frx_error_message(void);

@@ -34,6 +34,19 @@ int main(void) {
     CHECK(strlen(frx_error_message()) < FRX_MESSAGE_SIZE, "terminated");
     CHECK(strstr(frx_error_message(), "(test_status.c:"), "place survives");
 
+    /* What is added comes before the place, and cuts the message if it must. */
+    frx_error_add("try %d", 5);
+    CHECK(strlen(frx_error_message()) == FRX_MESSAGE_SIZE - 1 &&
+              strstr(frx_error_message(), "xx; try 5 (test_status.c:"),
+          "%s", frx_error_message());
+    (void)inner(4);
+    frx_error_add("try %d", 3);
+    CHECK(strncmp(frx_error_message(), "value 4 is above 3; try 3 (test_status.c:", 41) == 0, "%s",
+          frx_error_message());
+    frx_error_set("a (b), c (d.c:x)");
+    frx_error_add("e");
+    CHECK(strcmp(frx_error_message(), "a (b), c (d.c:x); e") == 0, "%s", frx_error_message());
+
     CHECK(strcmp(frx_status_name(FRX_ERR_DIVERGED), "ERR_DIVERGED") == 0, "%s",
           frx_status_name(FRX_ERR_DIVERGED));
     CHECK(frx_status_exit_code(FRX_OK) == 0 && frx_status_exit_code(FRX_ERR_INTERRUPTED) == 75, "exit codes");
