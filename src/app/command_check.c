@@ -107,8 +107,8 @@ static enum frx_status check_output(const struct frx_session *session, FILE *out
         status = FRX_FAIL(FRX_ERR_IO, "cannot write to %s: it is not a folder", folder);
     else if (access(folder, W_OK | X_OK) != 0)
         status = FRX_FAIL(FRX_ERR_IO, "cannot write to %s: %s", folder, strerror(errno));
-    else if (exists)
-        fprintf(out, "  warning: %s exists already; if it holds a run, `flashrex run` needs --overwrite\n",
+    else if (exists && frx_run_count_segments(output) > 0)
+        fprintf(out, "  warning: %s holds a run already: `flashrex run` needs --continue or --overwrite\n",
                 output);
     free(copy);
     return status;

@@ -28,8 +28,7 @@ const struct frx_key frx_config_key[FRX_N_CONFIG_KEY] = {
      .required = 1,
      .mlcg = "filename",
      .doc = "Folder for the results; its parent must exist. A folder that holds a run already is refused, "
-            "unless "
-            "--overwrite is given. Relative paths as for `system`."},
+            "unless --continue or --overwrite is given. Relative paths as for `system`."},
     {.name = "start",
      .kind = FRX_KEY_INTEGER,
      .offset = AT(start),

@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct frx_command *const commands[] = {&frx_command_run,   &frx_command_check,
-                                                     &frx_command_info,  &frx_command_energy,
-                                                     &frx_command_bench, &frx_command_ladder};
+static const struct frx_command *const commands[] = {&frx_command_check,  &frx_command_ladder,
+                                                     &frx_command_run,    &frx_command_info,
+                                                     &frx_command_energy, &frx_command_bench};
 #define N_COMMAND ((int)(sizeof commands / sizeof *commands))
 
 static void print_help(FILE *out) {
@@ -26,6 +26,7 @@ static void print_help(FILE *out) {
           "A first run:\n"
           "  flashrex-import model_and_prior.pt --structures structures.pt -o protein.h5\n"
           "  flashrex check protein.yaml            is everything there, and how long will it take?\n"
+          "  flashrex ladder protein.yaml           how many temperatures, and which?\n"
           "  flashrex run protein.yaml              on this machine\n"
           "  mpirun -n 4 flashrex run protein.yaml  the same run, bit for bit, on four ranks\n\n"
           "where protein.yaml holds at least\n"

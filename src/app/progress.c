@@ -83,10 +83,10 @@ static void describe(struct frx_progress *progress, int64_t step, const struct f
     char steps[FRX_NUMBER_SIZE], all[FRX_NUMBER_SIZE], each[FRX_NUMBER_SIZE], eta[FRX_NUMBER_SIZE],
         time[FRX_NUMBER_SIZE], mixing[MIXING_SIZE];
     describe_mixing(progress, step, statistics, mixing);
-    snprintf(text, LINE_SIZE, "%3.0f %%   step %s   %s ns   %s ns/day (%s each)%s   %s left",
-             floor(100.0 * (double)step / (double)n_step), frx_number(step, steps), frx_figure(ns, time),
-             frx_figure(rate * session->n_slot, all), frx_figure(rate, each), mixing,
-             frx_duration(left, eta));
+    /* what matters most comes first: narrow terminals cut the end off */
+    snprintf(text, LINE_SIZE, "%3.0f %%   %s left   step %s   %s ns   %s ns/day (%s each)%s",
+             floor(100.0 * (double)step / (double)n_step), frx_duration(left, eta), frx_number(step, steps),
+             frx_figure(ns, time), frx_figure(rate * session->n_slot, all), frx_figure(rate, each), mixing);
 }
 
 static int terminal_width(void) {

@@ -163,6 +163,7 @@ def test_output_that_exists_is_kept_unless_told_otherwise(chain, flashrex, tmp_p
     for ranks in (1, 3):
         result = flashrex("run", chain, "seed=2", ranks=ranks)
         assert result.code == 5 and result.err.count("error") == 1 and "--overwrite" in result.err
+        assert re.search(r"out holds a run already \(\S+\); continue .* another output \(\S+:\d+\)\n", result.err)
         assert (tmp_path / "out" / "segment_0001.h5").read_bytes() == before
     flashrex("run", chain, "seed=2", "--overwrite").ok()
     assert (tmp_path / "out" / "segment_0001.h5").read_bytes() != before
@@ -214,7 +215,10 @@ def test_check_tells_the_plan_and_writes_nothing(chain, flashrex, tmp_path):
     assert sorted(tmp_path.iterdir()) == before
     flashrex("run", chain, "save_interval=1", "n_timesteps=2000").ok()
     size = sum(path.stat().st_size for path in (tmp_path / "out").glob("segment*"))
+    assert "out holds a run already: `flashrex run` needs --continue or" in flashrex("check", chain).ok().out
+    (tmp_path / "other").mkdir()
     out = flashrex("check", chain, "save_interval=1", "n_timesteps=2000", "output=other").ok().out
+    assert "warning" not in out  # an empty folder is as good as none
     planned, unit = re.search(r"results   ([\d.]+) (KB|MB)", out).groups()
     assert float(planned) * {"KB": 1e3, "MB": 1e6}[unit] == pytest.approx(size, rel=0.2)
 
@@ -326,7 +330,7 @@ def test_live_line_on_a_terminal(chain, tmp_path):
         text += piece
     assert process.wait() == 0
     shown = [line for line in text.decode().split("\r") if "ns/day" in line and "%" in line]
-    assert shown and all(re.match(r" *\d+ %   step [\d,]+ ", line) for line in shown)
+    assert shown and all(re.match(r" *\d+ %   [\d.a-z ]+ left   step [\d,]+ ", line) for line in shown)
     assert "acceptance" in shown[-1] and "round trip" in shown[-1] and "left" in shown[-1]
     assert "\n" not in shown[0]  # it stays on its line
     assert "rung" in text.decode()
@@ -334,6 +338,6 @@ def test_live_line_on_a_terminal(chain, tmp_path):
 
 def test_lines_in_a_log(chain, flashrex):
     out = flashrex("run", chain, "log_interval=200").ok().out
-    assert [line.split()[3] for line in out.splitlines() if " % " in line] == ["200", "400", "600"]
+    assert re.findall(r"^ *\d+ % .* left   step (\d+) ", out, re.M) == ["200", "400", "600"]
     assert "\r" not in out and "\033" not in out
     assert flashrex("run", chain, "output=quiet", "--progress", "quiet").ok().out == ""
