@@ -39,4 +39,8 @@ FRX_CHECKED enum frx_status frx_mixing_save(const struct frx_session *session,
 int frx_mixing_advice(const struct frx_session *session, const struct frx_mixing *mixing,
                       char text[FRX_ADVICE_SIZE]);
 
+/* How many rungs this ladder needs, if it has twice as many or more and all exchange easily; else 0. Local.
+ */
+int frx_mixing_enough(const struct frx_mixing *mixing);
+
 #endif

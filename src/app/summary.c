@@ -111,6 +111,12 @@ static void print_mixing(const struct content *content, FILE *out) {
                 m->predicted * (double)m->n_event * m->n_ladder);
     fprintf(out, "; barrier %.2f\n", m->barrier[m->n_rung - 1]);
     if (content->is_stuck) fprintf(out, "warning: %s\n", content->advice);
+    const int n_enough = frx_mixing_enough(m);
+    if (!content->is_stuck && n_enough)
+        fprintf(out,
+                "%d rungs are more than this ladder needs: %d would do, where `flashrex ladder` places them; "
+                "n_ladders\nmakes use of the others\n",
+                m->n_rung, n_enough);
 }
 
 /* Of this job's time. */

@@ -119,6 +119,14 @@ def test_a_pair_that_does_not_exchange_is_named_at_once(chain, flashrex, tmp_pat
     assert "warning: pair" not in out
 
 
+def test_rungs_that_are_not_needed_are_noticed(chain, flashrex):
+    said, keys = "rungs are more than this ladder needs", ["n_timesteps=3000", "--overwrite"]
+    out = flashrex("run", chain, f"temperatures={list(range(300, 340, 2))}", *keys).ok().out
+    assert re.search(rf"^20 {said}: [23] would do, where `flashrex ladder` places them", out, re.M), out
+    out = flashrex("run", chain, "temperatures=[100, 150, 220, 330, 490, 720]", *keys).ok().out
+    assert said not in out and "warning: pair" not in out
+
+
 def test_replicas_that_turn_back_are_noticed(chain, flashrex):
     """Exchanges every 0.2 fs: energies are remembered, and replicas go back and forth."""
     keys = ["exchange_interval=1", "n_timesteps=1000", "temperatures=[50, 100, 200, 400, 800, 1600]"]
