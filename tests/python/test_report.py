@@ -259,6 +259,9 @@ def test_command(tmp_path, native, capsys):
     ]:
         assert main([str(tmp_path / "run"), *wrong]) == 2
         assert capsys.readouterr().err == f"flashrex-report: error: {words}\n"
+    with pytest.raises(SystemExit) as exit:
+        main(["--version"])
+    assert exit.value.code == 0 and "flashrex-report 0." in capsys.readouterr().out
     for bad in ("0", "-1", "nan", "near"):
         with pytest.raises(SystemExit) as exit:
             main([str(tmp_path / "run"), "--folded-rmsd", bad])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from . import __version__
 from .errors import ImportFailure, in_words
 from .exchange_statistics import places_of_replicas
 from .run_directory import read_run
@@ -127,6 +128,7 @@ def main(argv=None):
     parser.add_argument("--format", choices=FORMATS, default="xtc", help="of the trajectories (default: xtc)")
     parser.add_argument("--temperature", metavar="K", nargs="+", type=float, help="only these temperatures")
     parser.add_argument("-o", "--output", metavar="DIR", help="folder to write to (default: RUN/export)")
+    parser.add_argument("--version", action="version", version=f"flashrex-export {__version__}")
     options = parser.parse_args(argv)
     if options.temperature and options.per == "replica":
         parser.error("--temperature chooses among trajectories per temperature, not per replica")

@@ -63,6 +63,7 @@ def main(argv=None):
     parser.add_argument("--folded-rmsd", metavar="A", type=_distance, default=2.5,
                         help="closer to the reference than this counts as folded (default: 2.5 Angstrom)")  # fmt: skip
     parser.add_argument("-o", "--output", metavar="DIR", help="folder to write to (default: RUN/report)")
+    parser.add_argument("--version", action="version", version=f"flashrex-report {__version__}")
     options = parser.parse_args(argv)
     folder = Path(options.output or Path(options.run) / "report")
     try:

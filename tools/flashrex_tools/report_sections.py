@@ -39,7 +39,8 @@ def run_section(page, analysis):
         ("Molecule", _molecule(run)),
         ("System", f"{run.attributes['system']} (SHA-256 {run.attributes['system_sha256'][:16]}…)"),
         ("Status", status),
-        ("Ladder", f"{plural(run.n_rung, 'temperature')}, {_temperature_range(run)}, × {run.n_ladder}"),
+        ("Ladder" if run.n_ladder == 1 else f"{run.n_ladder} ladders",
+         f"{plural(run.n_rung, 'temperature')}, {_temperature_range(run)}"),
         ("Dynamics", f"Langevin, time step {settings.get('dt', '?')} ps, friction {settings.get('friction', '?')}/ps"),
         ("Exchange", f"{settings.get('exchange_scheme', '?')}, every {settings.get('exchange_interval', '?')} steps, "
                      f"{plural(run.n_event, 'event')}" if run.n_rung > 1 and _interval(run) else "none"),
