@@ -1,4 +1,4 @@
-# Wraps CMake's presets (CMakePresets.json); every command does the set-up that it needs. PRESET=cpu|cuda|asan|ci chooses one.
+# Wraps CMake's presets (CMakePresets.json); every command does the set-up that it needs. PRESET=cpu, cuda, asan, .. chooses one.
 PRESET = default
 TESTS  =
 FORMAT = -i
@@ -7,7 +7,11 @@ all: setup  ## build the program and the tests (with CUDA where there is nvcc)
 	@cmake --preset $(PRESET) >/dev/null
 	@cmake --build --preset $(PRESET)
 
-demo: all  ## watch the demo protein fold and unfold (two minutes)
+program: setup  ## build the program alone
+	@cmake --preset $(PRESET) >/dev/null
+	@cmake --build --preset $(PRESET) --target flashrex
+
+demo: program  ## watch the demo protein fold and unfold (two minutes)
 	@build/$(PRESET)/flashrex run configs/demo.yaml --overwrite
 	@.venv/bin/flashrex-report demo-run --reference demo-run/system.pdb --folded-rmsd 2
 
@@ -27,9 +31,9 @@ setup:  ## install what building needs: system packages and .venv
 	@tools/setup.sh $(SETUP)
 
 clean:  ## remove what was built (and keep .venv)
-	rm -rf build demo-run
+	rm -rf build demo-run demo-adapt-run
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all demo test cuda format setup clean help
+.PHONY: all program demo test cuda format setup clean help
