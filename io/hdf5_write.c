@@ -11,8 +11,12 @@
 #define GROWTH (64 << 10) /* of a file in memory */
 
 enum frx_status frx_hdf5_make(const char *path, hid_t *file) {
-    frx_hdf5_quiet();
     FRX_HID access = H5Pcreate(H5P_FILE_ACCESS);
+    return frx_hdf5_make_with(path, access, file);
+}
+
+enum frx_status frx_hdf5_make_with(const char *path, hid_t access, hid_t *file) {
+    frx_hdf5_quiet();
     FRX_HDF5_TRY(H5Pset_fapl_core(access, GROWTH, 0), FRX_ERR_IO, "cannot create %s", path);
     *file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
     FRX_HDF5_TRY(*file, FRX_ERR_IO, "cannot create %s", path);

@@ -10,9 +10,10 @@
 
 /* Files are made in memory, then written in one piece: HDF5 1.10 does not survive a failed write, it leaves
  * an object that it can neither close nor forget and crashes at the end of the program. `path` is for
- * messages. frx_hdf5_save writes and closes the file made; if `made` is a failure it closes only, and returns
- * it. */
+ * messages. `access`: properties that ask for more than the usual; the driver is set here. frx_hdf5_save
+ * writes and closes the file made; if `made` is a failure it closes only, and returns it. */
 FRX_CHECKED enum frx_status frx_hdf5_make(const char *path, hid_t *file);
+FRX_CHECKED enum frx_status frx_hdf5_make_with(const char *path, hid_t access, hid_t *file);
 FRX_CHECKED enum frx_status frx_hdf5_save(const char *path, hid_t file, enum frx_status made);
 
 /* Create a group. */

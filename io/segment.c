@@ -14,6 +14,7 @@
 static enum frx_status open_file(MPI_Comm comm, const char *path, hid_t *file) {
     frx_hdf5_quiet();
     FRX_HID access = H5Pcreate(H5P_FILE_ACCESS);
+    FRX_TRY(frx_segment_access(access));
     H5AC_cache_config_t cache = {.version = H5AC__CURR_CACHE_CONFIG_VERSION};
     if (H5Pset_fapl_mpio(access, comm, MPI_INFO_NULL) < 0 || H5Pget_mdc_config(access, &cache) < 0)
         return FRX_HDF5_FAIL(FRX_ERR_IO, "cannot open %s", path);
@@ -61,19 +62,21 @@ enum frx_status frx_segment_close(struct frx_segment *segment) {
     return status;
 }
 
-/* 0 or the reason why [from, end) of the file cannot be filled later. The file has that length then. Where
- * space cannot be reserved, at least ask how much there is. */
+/* 0 or the reason why [from, end) of the file cannot be filled later. The file has that length then, also on
+ * the disk: a file shorter than its superblock says is damaged. Where space cannot be reserved, at least ask
+ * how much there is. */
 static int reserve_space(int file, int64_t from, int64_t end) {
     struct statvfs disk;
-    while (end > from && fallocate(file, 0, from, end - from) != 0) {
+    while (fallocate(file, 0, from, end - from) != 0) {
         if (errno == EINTR) continue;
         if (errno != EOPNOTSUPP && errno != ENOSYS) return errno;
         if (fstatvfs(file, &disk) == 0 &&
             (double)disk.f_bavail * (double)disk.f_frsize < (double)(end - from))
             return ENOSPC;
-        return ftruncate(file, end) == 0 ? 0 : errno; /* a file shorter than its superblock says is damaged */
+        if (ftruncate(file, end) != 0) return errno;
+        break;
     }
-    return 0;
+    return fsync(file) == 0 ? 0 : errno;
 }
 
 enum frx_status frx_segment_reserve(const struct frx_segment *segment, int64_t n_frame, int64_t n_exchange) {
@@ -83,7 +86,7 @@ enum frx_status frx_segment_reserve(const struct frx_segment *segment, int64_t n
     int reason = 0;
     if (file < 0 || fstat(file, &now) != 0)
         reason = errno;
-    else
+    else if (end > now.st_size)
         reason = reserve_space(file, now.st_size, end);
     if (file >= 0) close(file);
     if (reason == 0) return FRX_OK;

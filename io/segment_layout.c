@@ -58,6 +58,9 @@ int frx_column_is_exchange(enum frx_column column) {
 #define TABLE_BYTES  (INT64_C(1) << 20)  /* of exchange rows between two commits */
 #define MAX_EXCHANGE 1024
 
+#define PAGE        INT64_C(4096)
+#define INDIVISIBLE 64 /* bytes: nothing is smaller that a flush changes and that rows depend on */
+
 static int64_t clamp(int64_t value, int64_t most) {
     return value < 1 ? 1 : value > most ? most : value;
 }
@@ -75,20 +78,39 @@ struct frx_segment_shape frx_segment_shape(int n_ladder, int n_rung, int n_bead)
     return shape;
 }
 
-/* Bytes that a column takes with so many rows: whole chunks. */
+static int64_t whole_pages(int64_t n_byte) {
+    return (n_byte + PAGE - 1) / PAGE * PAGE;
+}
+
+/* The extensible array of HDF5 1.10 (its specification, VII.D): four addresses of chunks in the index block,
+ * the others in data blocks that become larger, listed in super blocks. */
+static int64_t index_size(int64_t n_chunk) {
+    int64_t n_byte = whole_pages(1024), left = n_chunk - 4;
+    for (int s = 0; left > 0; s++) {
+        const int64_t n_block = INT64_C(1) << s / 2, capacity = INT64_C(16) << (s + 1) / 2;
+        const int64_t filled = (left + capacity - 1) / capacity, used = filled < n_block ? filled : n_block;
+        n_byte += used * (whole_pages(8 * capacity + 64) + PAGE) + whole_pages(8 * n_block + 1024);
+        left -= n_block * capacity;
+    }
+    return n_byte;
+}
+
+/* Bytes that a column takes with so many rows: whole chunks, and their index. */
 static int64_t column_size(const struct frx_segment_shape *shape, enum frx_column column, int64_t n_frame,
                            int64_t n_exchange) {
     const int64_t n_row = frx_column_is_exchange(column) ? n_exchange : n_frame;
     const int64_t chunk = frx_column_is_exchange(column) ? shape->exchange_chunk : shape->frame_chunk;
-    return (n_row + chunk - 1) / chunk * chunk * frx_column_width(shape, column) * frx_column_bytes(column);
+    const int64_t per_row = column == FRX_FRAME_POSITION ? shape->n_place : 1; /* chunks */
+    const int64_t row_bytes = frx_column_width(shape, column) * frx_column_bytes(column);
+    const int64_t n_chunk = (n_row + chunk - 1) / chunk * per_row;
+    return n_chunk * whole_pages(chunk * row_bytes / per_row) + (row_bytes ? index_size(n_chunk) : 0);
 }
 
 int64_t frx_segment_size(const struct frx_segment_shape *shape, int64_t n_frame, int64_t n_exchange) {
     int64_t n_byte = 0;
     for (int c = 0; c < FRX_N_COLUMN; c++)
         n_byte += column_size(shape, (enum frx_column)c, n_frame, n_exchange);
-    const int64_t n_chunk = n_frame / shape->frame_chunk + 1;
-    return n_byte + (INT64_C(64) << 10) + n_chunk * shape->n_place * 192; /* metadata: chunks are indexed */
+    return n_byte + (INT64_C(64) << 10); /* what HDF5 sets aside */
 }
 
 /* Dimensions of a column with n_row rows; returns the rank. Dimension 0 is the row. */
@@ -177,6 +199,11 @@ static enum frx_status write_skeleton(hid_t file, const struct frx_segment_shape
     FRX_HID frames = H5I_INVALID_HID, exchanges = H5I_INVALID_HID;
     FRX_TRY(frx_hdf5_create_group(file, "frames", &frames));
     FRX_TRY(frx_hdf5_create_group(file, "exchanges", &exchanges));
+    /* From here on in the formats of HDF5 1.10, where the index of chunks is an array, of which no part ever
+     * moves. In the B-tree of the older ones half of a full node moves, and a kill in between loses it. The
+     * file itself keeps the older format, in which it may be opened for reading while it is written. */
+    if (H5Fset_libver_bounds(file, H5F_LIBVER_V110, H5F_LIBVER_V110) < 0)
+        return FRX_HDF5_FAIL(FRX_ERR_IO, "cannot lay out datasets");
     for (int c = 0; c < FRX_N_COLUMN; c++) {
         const enum frx_column column = (enum frx_column)c;
         if (frx_column_width(shape, column) == 0) continue;
@@ -185,9 +212,16 @@ static enum frx_status write_skeleton(hid_t file, const struct frx_segment_shape
     return FRX_OK;
 }
 
+enum frx_status frx_segment_access(hid_t access) {
+    FRX_HDF5_TRY(H5Pset_alignment(access, INDIVISIBLE, PAGE), FRX_ERR_IO, "cannot lay out a file");
+    return FRX_OK;
+}
+
 enum frx_status frx_segment_create(const char *path, const struct frx_segment_shape *shape,
                                    const struct frx_trajectory_options *options) {
+    FRX_HID access = H5Pcreate(H5P_FILE_ACCESS);
+    FRX_TRY(frx_segment_access(access));
     hid_t file;
-    FRX_TRY(frx_hdf5_make(path, &file));
+    FRX_TRY(frx_hdf5_make_with(path, access, &file));
     return frx_hdf5_save(path, file, write_skeleton(file, shape, options));
 }

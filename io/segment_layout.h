@@ -61,7 +61,15 @@ int frx_column_shape(const struct frx_segment_shape *shape, enum frx_column colu
                      hsize_t dims[4]);
 int frx_column_is_exchange(enum frx_column column);
 
-/* Bytes of a segment with so many rows, to within a few per cent. Local. */
+/* Properties with which a segment must be made and opened, so that what a flush changes is not lost if the
+ * program or the machine fails in the middle of it: HDF5 has an index of chunks, which must stay where it is,
+ * and each of its pieces must lie within one page, the least that is written at once. Errors: FRX_ERR_IO. */
+FRX_CHECKED enum frx_status frx_segment_access(hid_t access);
+
+/* Bytes of a segment without rows, about: the molecule and the config's text differ. */
+#define FRX_SEGMENT_SKELETON (INT64_C(256) << 10)
+
+/* Bytes by which so many rows make it longer at most, and not much more than they do. Local. */
 int64_t frx_segment_size(const struct frx_segment_shape *shape, int64_t n_frame, int64_t n_exchange);
 
 /* Create the file with everything that does not change and empty datasets. Local, by one rank. */

@@ -403,6 +403,6 @@ void frx_trajectory_plan(const struct frx_trajectory_options *options, int64_t n
                          int64_t *file_bytes, int64_t *buffer_bytes) {
     const int n_bead = options->system->n_bead;
     const struct frx_segment_shape shape = frx_segment_shape(options->n_ladder, options->n_rung, n_bead);
-    *file_bytes = frx_segment_size(&shape, n_frame, n_exchange);
+    *file_bytes = FRX_SEGMENT_SKELETON + frx_segment_size(&shape, n_frame, n_exchange);
     *buffer_bytes = shape.frame_chunk * (n_bead * 3 * (int64_t)sizeof(float) + (int64_t)sizeof(struct label));
 }
