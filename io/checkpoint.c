@@ -1,6 +1,7 @@
 #include "checkpoint.h"
 
 #include "agree.h"
+#include "durable.h"
 #include "run_directory.h"
 #include "sha256.h"
 
@@ -214,7 +215,7 @@ static enum frx_status keep_present(const char *directory) {
 enum frx_status frx_checkpoint_publish(const char *directory) {
     if (verify(directory, FRX_CHECKPOINT) == FRX_OK) FRX_TRY(keep_present(directory));
     FRX_TRY(replace(directory, TEMPORARY, FRX_CHECKPOINT));
-    return frx_run_sync(directory);
+    return frx_durable_names(directory);
 }
 
 enum frx_status frx_checkpoint_read(MPI_Comm comm, const char *directory, struct frx_checkpoint *checkpoint) {

@@ -1,5 +1,6 @@
 #include "journal.h"
 
+#include "durable.h"
 #include "run_directory.h"
 #include "sha256.h"
 
@@ -8,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define TITLE "flashrex journal 1\n"
 
@@ -76,10 +76,7 @@ static enum frx_status write_text(const char *path, const char *text) {
     char digest[FRX_SHA256_TEXT];
     digest_of(text, strlen(text), digest);
     fprintf(file, "%ssha256 %s\n", text, digest);
-    int failed = fflush(file) != 0 || ferror(file) || fsync(fileno(file)) != 0;
-    const int reason = errno;
-    failed |= fclose(file) != 0;
-    return failed ? FRX_FAIL(FRX_ERR_IO, "cannot write %s: %s", path, strerror(reason)) : FRX_OK;
+    return frx_durable_close(file, path);
 }
 
 enum frx_status frx_journal_write(const char *path, int n, const int64_t (*rows)[2]) {

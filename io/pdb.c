@@ -1,5 +1,7 @@
 #include "pdb.h"
 
+#include "durable.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -79,9 +81,7 @@ enum frx_status frx_pdb_write(const char *path, const struct frx_system *system,
         fprintf(file, "CONECT%5d%5d\nCONECT%5d%5d\n", first, second, second, first);
     }
     fputs("END\n", file);
-    const int failed = ferror(file), reason = errno;
-    if (fclose(file) == 0 && !failed) return FRX_OK;
-    const int last = failed ? reason : errno;
-    remove(path);
-    return FRX_FAIL(FRX_ERR_IO, "cannot write %s: %s", path, strerror(last));
+    const enum frx_status status = frx_durable_close(file, path);
+    if (status != FRX_OK) remove(path);
+    return status;
 }

@@ -1,6 +1,7 @@
 #include "run_directory.h"
 
 #include "checkpoint.h"
+#include "durable.h"
 #include "journal.h"
 #include "pdb.h"
 #include "run_file.h"
@@ -173,7 +174,7 @@ enum frx_status frx_run_show(const char *directory, const struct frx_segment_sha
     FRX_TRY(make_counts(directory, shape, generator, n_segment, n_adapting, rows));
     FRX_TRY(publish_file(directory, FRX_JOURNAL TEMPORARY));
     FRX_TRY(publish_file(directory, FRX_RUN_FILE TEMPORARY));
-    return frx_run_sync(directory);
+    return frx_durable_names(directory);
 }
 
 static enum frx_status make_all(const char *directory, const struct frx_segment_shape *shape,
@@ -193,20 +194,11 @@ static enum frx_status make_all(const char *directory, const struct frx_segment_
 static enum frx_status publish(const char *directory, const struct frx_trajectory_options *options) {
     if (options->n_previous == 0 && options->overwrite) {
         FRX_TRY(for_each(directory, is_checkpoint, delete_file)); /* first: it speaks of the other files */
-        FRX_TRY(frx_run_sync(directory));
+        FRX_TRY(frx_durable_names(directory));
         FRX_TRY(for_each(directory, is_output, delete_file));
     }
     FRX_TRY(for_each(directory, is_temporary_output, publish_file));
-    return frx_run_sync(directory);
-}
-
-enum frx_status frx_run_sync(const char *directory) {
-    const int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptor < 0) return FRX_FAIL(FRX_ERR_IO, "cannot open %s: %s", directory, strerror(errno));
-    const int failed = fsync(descriptor) != 0 && errno != EINVAL; /* some file systems cannot */
-    const int reason = errno;
-    close(descriptor);
-    return failed ? FRX_FAIL(FRX_ERR_IO, "cannot write %s: %s", directory, strerror(reason)) : FRX_OK;
+    return frx_durable_names(directory);
 }
 
 static enum frx_status refuse_existing(const char *directory, const char *name) {
@@ -218,6 +210,7 @@ enum frx_status frx_run_create(const char *directory, const struct frx_segment_s
     const int made = mkdir(directory, 0777) == 0;
     if (!made && errno != EEXIST)
         return FRX_FAIL(FRX_ERR_IO, "cannot make directory %s: %s", directory, strerror(errno));
+    FRX_TRY(frx_durable_directory(directory)); /* also if a job made it that was killed before this */
     if (!options->overwrite && options->n_previous == 0)
         FRX_TRY(for_each(directory, is_output, refuse_existing));
     FRX_TRY(for_each(directory, is_temporary_output, delete_file));

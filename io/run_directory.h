@@ -10,9 +10,6 @@
 /* "directory/name", owned by the caller; NULL if there is no memory. Local. */
 char *frx_run_path(const char *directory, const char *name);
 
-/* Make the names in a directory last through a power failure. Errors: FRX_ERR_IO. Local. */
-FRX_CHECKED enum frx_status frx_run_sync(const char *directory);
-
 /* Show rows [n_segment][2] of the segments and no others: replace journal and run file. The first n_adapting
  * are from adapting the ladder. Errors: FRX_ERR_IO, FRX_ERR_MEMORY; then the older ones are unharmed. Local,
  * by one rank. */

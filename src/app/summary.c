@@ -1,6 +1,7 @@
 #include "summary.h"
 
 #include "adapt.h"
+#include "durable.h"
 #include "engines.h"
 #include "json.h"
 #include "mixing.h"
@@ -268,15 +269,13 @@ enum frx_status frx_summary_write(const struct frx_summary *summary, const char 
         return made;
     }
     FILE *out = fopen(temporary, "w");
-    int failed = !out;
-    if (out) {
-        write_json(summary, &content, out);
-        failed = ferror(out) != 0;
-        failed |= fclose(out) != 0;
-    }
-    const int error = errno;
+    if (out) write_json(summary, &content, out);
+    enum frx_status status = out ? frx_durable_close(out, path)
+                                 : FRX_FAIL(FRX_ERR_IO, "cannot create %s: %s", path, strerror(errno));
     clear_content(&content);
-    if (!failed && rename(temporary, path) == 0) return FRX_OK;
+    if (status == FRX_OK && rename(temporary, path) != 0)
+        status = FRX_FAIL(FRX_ERR_IO, "cannot rename %s to %s: %s", temporary, path, strerror(errno));
+    if (status == FRX_OK) return frx_durable_names(directory);
     if (out) remove(temporary);
-    return FRX_FAIL(FRX_ERR_IO, "cannot write %s: %s", path, strerror(failed ? error : errno));
+    return status;
 }
