@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Kill a run everywhere, and look at what is left.
 
-    kills.py sweep [--ranks 4] [--case short|long|adapt] [--every 1] [--seconds 60] [--jobs 2]  at each call that writes
-    kills.py random [--ranks 4] [--kills 200] [--jobs 2]                                        at random moments
+    kills.py sweep [--ranks 4] [--case short|long|adapt] [--every 1] [--jobs 2]  at each call that writes
+                   [--seconds 60] [--log FILE]                                    in parts
+    kills.py random [--ranks 4] [--kills 200] [--jobs 2]                          at random moments
 
 After each kill: every committed row is readable and equals that of a run that was never killed, by the journal,
 through run.h5, the views, MDAnalysis and `flashrex info`, and nothing else is shown. Then the run is continued to its
@@ -23,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from pathlib import Path
 
@@ -78,28 +80,18 @@ class Lab:
         }
 
     def command(self, name, *how, ranks=None, around=()):
-        """around: words in front of the program, for rank `at` only: (at, words)."""
-        program = [
-            os.environ["FRX_PROGRAM"],
-            "run",
-            "run.yaml",
-            f"output={name}",
-            "--progress",
-            "quiet",
-            *how,
-        ]
+        """around: words in front of the program."""
+        program = [os.environ["FRX_PROGRAM"], "run", "run.yaml", f"output={name}", "--progress", "quiet", *how]
         ranks = ranks or self.ranks
-        if around and ranks > 1:
-            at, words = around
-            choose = (
-                f'if [ "$OMPI_COMM_WORLD_RANK" = {at} ]; then exec {" ".join(words)} "$@"; else exec "$@"; fi'
-            )
-            program = ["sh", "-c", choose, "sh", *program]
-        elif around:
-            program = [*around[1], *program]
-        return (
-            program if ranks == 1 else [os.environ.get("FRX_MPIEXEC", "mpiexec"), "-n", str(ranks), *program]
-        )
+        start = [os.environ.get("FRX_MPIEXEC", "mpiexec"), "-n", str(ranks)] if ranks > 1 else []
+        return [*start, *around, *program]
+
+    def on_rank(self, rank, words):
+        """`around` for one rank only."""
+        if self.ranks == 1:
+            return words
+        choose = f'if [ "$OMPI_COMM_WORLD_RANK" = {rank} ]; then exec {" ".join(words)} "$@"; else exec "$@"; fi'
+        return ["sh", "-c", choose, "sh"]
 
     def run(self, *arguments, **options):
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -115,9 +107,8 @@ class Lab:
             self.command(*arguments, **options), cwd=self.folder, env=environment, **quiet
         )
 
-    def check(self, name):
-        """What is left is whole, equals the other run, and is all that is shown. Returns committed (frames, events)."""
-        folder = self.folder / name
+    def check_rows(self, folder):
+        """Every committed row equals that of the other run. Returns how many (frames, events)."""
         counted = committed(folder)
         total = tuple(sum(n) for n in zip(*counted)) if counted else (0, 0)
         offset = [0, 0]
@@ -132,6 +123,12 @@ class Lab:
                             data[: count[kind]].tobytes() == whole.tobytes()
                         ), f"{group}/{column} of segment {s + 1}"
             offset = [a + b for a, b in zip(offset, count)]
+        return total
+
+    def check(self, name):
+        """What is left is whole, equals the other run, and is all that is shown. Returns committed (frames, events)."""
+        folder = self.folder / name
+        total = self.check_rows(folder)
         shown = self.check_run_file(folder, total) if (folder / "run.h5").exists() else 0
         self.check_views(folder, shown)
         if list(folder.glob("segment_*.h5")):
@@ -180,6 +177,8 @@ class Lab:
         result = self.run(name, "--continue", ranks=ranks)
         assert result.returncode == 0, result.stdout + result.stderr
         assert_same(self.folder / name, self.whole)
+        pdb, expected = (folder / "system.pdb" for folder in (self.folder / name, self.whole))
+        assert pdb.read_bytes() == expected.read_bytes()
         assert self.check(name) == tuple(
             len(self.expected[f"{group}/step"]) for group in ("frames", "exchanges")
         )
@@ -231,7 +230,7 @@ def strace(call, number):
 def kill_at_call(lab, rank, call, number):
     """Returns whether there was such a call. The run is killed there, checked, continued and checked again."""
     name = f"{call}_{rank}_{number}_{lab.ranks}"
-    result = lab.run(name, around=(rank, strace(call, number)))
+    result = lab.run(name, around=lab.on_rank(rank, strace(call, number)))
     if result.returncode == 0:
         shutil.rmtree(lab.folder / name)
         return False
@@ -246,35 +245,57 @@ def count_calls(lab, rank):
     """How often the rank makes each of CALLS in a run (with several ranks, this may vary by a few)."""
     name = f"counted_{rank}"
     table = lab.folder / f"{name}.txt"
-    assert lab.run(name, around=(rank, ["strace", "-c", "-o", str(table)])).returncode == 0
+    assert lab.run(name, around=lab.on_rank(rank, ["strace", "-c", "-o", str(table)])).returncode == 0
     shutil.rmtree(lab.folder / name)
     lines = [line.split() for line in table.read_text().splitlines()]
     return {words[-1]: int(words[3]) for words in lines if words and words[-1] in CALLS}
 
 
-def sweep(lab, calls, every, jobs, seconds):
+def try_point(lab, rank, call, number):
+    """What became of it, in a word, and in full if it is a failure."""
+    try:
+        return ("killed" if kill_at_call(lab, rank, call, number) else "ended"), ""
+    except Exception:
+        return "FAILED", traceback.format_exc()
+
+
+def read_log(path):
+    """Points that were tried before: {(rank, call, number): what became of it}."""
+    lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+    return {(int(rank), call, int(number)): what for rank, call, number, what in lines}
+
+
+def sweep(lab, options):
     """Kill at every call (or one in `every`) of each kind and rank, in an order in which those that come before the
-    time is over are an even sample. In processes, because only one thread at a time can be in h5py."""
-    found, start = collections.Counter(), time.monotonic()
+    time is over are an even sample. In processes, because only one thread at a time can be in h5py. Returns the
+    number of kills, with those of the log, and of failures."""
+    start = time.monotonic()
     counts = [count_calls(lab, rank) for rank in range(lab.ranks)]
     points = [
         (rank, call, number)
         for rank in range(lab.ranks)
-        for call in calls
-        for number in range(1, counts[rank].get(call, 0) + 1, every)
+        for call in options.calls.split(",")
+        for number in range(1, counts[rank].get(call, 0) + 1, options.every)
     ]
     random.Random(1).shuffle(points)
-    print(f"{len(points)} points, {sum(map(sum, (c.values() for c in counts)))} calls: {counts}", flush=True)
-    done = in_processes(
-        jobs, kill_at_call, ((lab, *point) for point in points if time.monotonic() - start < seconds)
-    )
-    for n_done, ((_, rank, call, _), killed) in enumerate(done, 1):
-        found[rank, call] += killed
+    tried = read_log(options.log) if options.log else {}
+    left = [point for point in points if point not in tried]
+    print(f"{len(points)} points, {len(left)} not tried before: {counts}", flush=True)
+    tasks = ((lab, *point) for point in left if time.monotonic() - start < options.seconds)
+    for n_done, ((_, *point), (what, why)) in enumerate(in_processes(options.jobs, try_point, tasks), 1):
+        tried[tuple(point)] = what
+        if options.log:
+            with options.log.open("a") as log:
+                print(*point, what, file=log)
+        if why:
+            print(*point, why, flush=True)
         if n_done % 20 == 0:
             print(f"{n_done} points, {time.monotonic() - start:.0f} s", flush=True)
-    for rank, call in sorted(found):
-        print(f"rank {rank}: {found[rank, call]:4} of {counts[rank][call]:4} at {call}", flush=True)
-    return found.total()
+    found = collections.Counter((rank, call, what) for (rank, call, _), what in tried.items())
+    for rank, call, what in sorted(found):
+        print(f"rank {rank}: {found[rank, call, what]:4} of {counts[rank].get(call, 0):4} {what} at {call}")
+    words = collections.Counter(tried.values())
+    return words["killed"], words["FAILED"]
 
 
 def in_processes(jobs, function, tasks):
@@ -349,6 +370,7 @@ def main():
     parser.add_argument(
         "--seconds", type=float, default=float("inf"), help="of a sweep: try no more after that"
     )
+    parser.add_argument("--log", type=Path, help="of a sweep: what became of which call; those in it are left out")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -357,7 +379,9 @@ def main():
         if options.what == "sweep":
             if why := can_trace():
                 sys.exit(why)
-            total = sweep(lab, options.calls.split(","), options.every, options.jobs, options.seconds)
+            total, failed = sweep(lab, options)
+            if failed:
+                sys.exit(f"{failed} FAILED, {total} kills that were continued, all equal")
         else:
             subprocess.run(lab.command("timed"), cwd=folder, capture_output=True)
             seconds, total = 1.2 * (time.monotonic() - start), 0

@@ -70,7 +70,7 @@ def test_calls_that_fail(call, number, lab):
     name = f"full_{call}_{number}"
     inject = ["strace", "-o", "/dev/null", "-e", f"trace={call}"]
     inject += ["-e", f"inject={call}:error=ENOSPC:when={number}+"]
-    result = lab.run(name, around=(0, inject))
+    result = lab.run(name, around=lab.on_rank(0, inject))
     if call == "link":
         assert result.returncode == 0 and rows(lab.folder / name)
     else:

@@ -42,11 +42,6 @@ def test_kill_one_of_four_ranks_at_call(rank, call, number, lab, strace):
     assert kills.kill_at_call(lab(ranks=4), rank, call, number)
 
 
-def test_kill_while_a_chunk_index_is_split(lab, strace):
-    """After 65 chunks of positions HDF5 1.10 rearranges their index."""
-    assert kills.kill_at_call(lab("long"), 0, "pwrite64", 480)
-
-
 def test_kill_while_a_ladder_is_adapted(lab, strace):
     for call, number in [("pwrite64", 50), ("rename", 25), ("fsync", 60)]:
         assert kills.kill_at_call(lab("adapt"), 0, call, number)

@@ -42,9 +42,9 @@ def summary(folder):
     return {k: v for k, v in text.items() if k not in machine}
 
 
-def state(folder):
+def state(folder, checkpoint="checkpoint"):
     """The parts of the checkpoint, by name, without texts and times."""
-    data, parts = (folder / "checkpoint").read_bytes(), {}
+    data, parts = (folder / checkpoint).read_bytes(), {}
     n_part, at = int.from_bytes(data[32:40], "little"), 40
     for _ in range(n_part):
         name, n = data[at : at + 32].rstrip(b"\0").decode(), int.from_bytes(data[at + 32 : at + 40], "little")
