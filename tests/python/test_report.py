@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fake_run import BOLTZMANN, TwoStates, random_exchanges, write_pdb, write_run
 from flashrex_tools.report import analyse, main, page_of
+from flashrex_tools.report_figures import free_energy_surfaces
 from flashrex_tools.report_page import Page, number, with_error
 from flashrex_tools.run_directory import read_run
 
@@ -226,6 +227,19 @@ def test_reference_without_contacts(tmp_path):
     page = page_of(analyse(two_states(tmp_path / "run"), straight))
     assert "no native contacts" in check(page)
     assert set(page.pictures) == EVERYTHING - {"native_of_replicas", "free_energy"}
+
+
+@pytest.mark.parametrize("n", range(1, 7))
+def test_every_column_of_surfaces_has_an_axis(n):
+    rng = np.random.default_rng(n)
+    figure = free_energy_surfaces(rng.random(99), rng.random(99), [(300 + k, np.ones(99)) for k in range(n)])
+    panels = [axes for axes in figure.axes if axes.get_visible() and axes.get_title("left")]
+    assert len(panels) == n
+    columns = {axes.get_subplotspec().colspan.start for axes in panels}
+    labelled = [axes for axes in panels if axes.get_xlabel()]
+    assert {axes.get_subplotspec().colspan.start for axes in labelled} == columns and len(labelled) == len(columns)
+    figure.canvas.draw()
+    assert all(any(label.get_visible() for label in axes.get_xticklabels()) for axes in labelled)
 
 
 def test_frames_of_the_adaptation_are_left_out(tmp_path, native):

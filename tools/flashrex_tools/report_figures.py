@@ -276,7 +276,7 @@ def structures(native, bundles):
 @_in_style
 def free_energy_surfaces(rmsd, contacts, surfaces):
     """-kT ln p over RMSD and native contacts; `surfaces`: [(temperature, weights)] of the same samples."""
-    columns = min(3, len(surfaces))
+    columns = 2 if len(surfaces) == 4 else min(3, len(surfaces))
     rows = -(-len(surfaces) // columns)
     figure, axes = _figure(0.4 + 2.75 * rows, rows, columns, sharex=True, sharey=True)
     x, y = np.linspace(0, np.quantile(rmsd, 0.9995) * 1.02 + 1e-6, 46), np.linspace(0, 1, 41)
@@ -287,10 +287,11 @@ def free_energy_surfaces(rmsd, contacts, surfaces):
         surface = np.where(np.isfinite(surface), surface - surface[np.isfinite(surface)].min(), np.nan)
         image = panel.pcolormesh(x, y, surface.T, cmap="cividis", vmin=0, vmax=FREE_ENERGY_LIMIT, rasterized=True)
         panel.set_title(_kelvin(temperature))
-    for panel in axes.flat[len(surfaces):]:
-        panel.set_visible(False)
-    for panel in axes[-1]:
-        panel.set_xlabel("RMSD (Å)")
+    for k, panel in enumerate(axes.flat):
+        panel.set_visible(k < len(surfaces))
+        if k + columns >= len(surfaces):  # nothing below
+            panel.set_xlabel("RMSD (Å)")
+            panel.tick_params(labelbottom=True)
     for panel in axes[:, 0]:
         panel.set_ylabel("native contacts Q")
     figure.colorbar(image, ax=axes, label="free energy (kcal/mol)", extend="max", pad=0.01, aspect=30)
