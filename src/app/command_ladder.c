@@ -77,18 +77,18 @@ static void print_pilot(const struct frx_session *session, const struct frx_pilo
     const struct frx_mixing *m = &pilot->mixing;
     char number[FRX_NUMBER_SIZE];
     fprintf(out, "\nWhat the pilot found in its last %s exchanges:\n\n", frx_number(m->n_event, number));
-    fprintf(out, "%6s %9s %15s %10s %12s %8s %18s\n", "rung", "T (K)", "<U> (kcal/mol)", "sd", "accept next",
+    fprintf(out, "%4s %7s %15s %7s %12s %8s %19s\n", "rung", "T (K)", "<U> (kcal/mol)", "sd", "accept next",
             "barrier", "density (kcal/mol)");
     double barrier = 0;
     for (int k = 0; k < m->n_rung; k++) {
         double mean, deviation;
         frx_tally_read(&pilot->tally, k, &mean, &deviation);
-        fprintf(out, "%6d %9.2f %15.3f %10.3f ", k, frx_session_kelvin(session, k), mean, deviation);
+        fprintf(out, "%4d %7.2f %15.3f %7.3f ", k, frx_session_kelvin(session, k), mean, deviation);
         if (k + 1 < m->n_rung)
-            fprintf(out, "%12.3f %8.2f %18.3f\n", m->acceptance[k], barrier,
+            fprintf(out, "%12.3f %8.2f %19.3f\n", m->acceptance[k], barrier,
                     pilot->length[k] / (session->ladder.beta[k] - session->ladder.beta[k + 1]));
         else
-            fprintf(out, "%12s %8.2f %18s\n", "-", barrier, "-");
+            fprintf(out, "%12s %8.2f %19s\n", "-", barrier, "-");
         if (k + 1 < m->n_rung) barrier += pilot->length[k];
     }
 }

@@ -80,22 +80,25 @@ static void cell(FILE *out, int width, int precision, double value) {
         fprintf(out, "%*s", width, "-");
 }
 
+/* In 80 columns. */
 static void print_rungs(const struct frx_summary *summary, const struct content *content, FILE *out) {
     const struct frx_mixing *mixing = &content->mixing;
     const int n_rung = summary->session->ladder.n_rung, mixes = mixing->n_rung > 1;
-    fprintf(out, "\n%6s %9s %15s %10s", "rung", "T (K)", "<U> (kcal/mol)", "sd");
-    if (mixes) fprintf(out, " %12s %8s %10s %10s", "accept next", "barrier", "from cold", "visitors");
+    fprintf(out, "\n%4s %7s %15s %7s", "rung", "T (K)", "<U> (kcal/mol)", "sd");
+    if (mixes) fprintf(out, " %12s %8s %10s %9s", "accept next", "barrier", "from cold", "visitors");
     fputc('\n', out);
     for (int k = 0; k < n_rung; k++) {
         const struct rung *rung = &content->rung[k];
-        fprintf(out, "%6d %9.2f ", k, rung->kelvin);
-        cell(out, 15, 3, rung->mean);
-        cell(out, 11, 3, rung->deviation);
+        char visitors[FRX_NUMBER_SIZE];
+        fprintf(out, "%4d %7.2f", k, rung->kelvin);
+        cell(out, 16, 3, rung->mean);
+        cell(out, 8, 3, rung->deviation);
         if (mixes) {
             cell(out, 13, 3, k + 1 < n_rung ? mixing->acceptance[k] : NAN);
             cell(out, 9, 2, mixing->barrier[k]);
             cell(out, 11, 2, mixing->up_fraction[k]);
-            fprintf(out, " %6d/%d", rung->n_visitor, summary->session->n_slot);
+            snprintf(visitors, sizeof visitors, "%d/%d", rung->n_visitor, summary->session->n_slot);
+            fprintf(out, " %9s", visitors);
         }
         fputc('\n', out);
     }
@@ -107,16 +110,16 @@ static void print_mixing(const struct content *content, FILE *out) {
     fprintf(out, "\n%s round trip%s and %s tempered restart%s in %s exchange events",
             frx_number(m->n_round_trip, trips), m->n_round_trip == 1 ? "" : "s",
             frx_number(m->n_restart, restarts), m->n_restart == 1 ? "" : "s", frx_number(m->n_event, events));
-    if (isfinite(m->predicted))
-        fprintf(out, "; %.1f round trips if replicas forgot\ntheir energy between events",
-                m->predicted * (double)m->n_event * m->n_ladder);
     fprintf(out, "; barrier %.2f\n", m->barrier[m->n_rung - 1]);
+    if (isfinite(m->predicted))
+        fprintf(out, "%.1f round trips if replicas forgot their energy between events\n",
+                m->predicted * (double)m->n_event * m->n_ladder);
     if (content->is_stuck) fprintf(out, "warning: %s\n", content->advice);
     const int n_enough = frx_mixing_enough(m);
     if (!content->is_stuck && n_enough)
         fprintf(out,
-                "%d rungs are more than this ladder needs: %d would do, where `flashrex ladder` places them; "
-                "n_ladders\nmakes use of the others\n",
+                "%d rungs are more than this ladder needs: %d would do, where `flashrex ladder` places\n"
+                "them; n_ladders makes use of the others\n",
                 m->n_rung, n_enough);
 }
 

@@ -122,7 +122,7 @@ def test_a_pair_that_does_not_exchange_is_named_at_once(chain, flashrex, tmp_pat
 def test_rungs_that_are_not_needed_are_noticed(chain, flashrex):
     said, keys = "rungs are more than this ladder needs", ["n_timesteps=3000", "--overwrite"]
     out = flashrex("run", chain, f"temperatures={list(range(300, 340, 2))}", *keys).ok().out
-    assert re.search(rf"^20 {said}: [23] would do, where `flashrex ladder` places them", out, re.M), out
+    assert re.search(rf"^20 {said}: [23] would do, where `flashrex ladder` places\nthem;", out, re.M), out
     out = flashrex("run", chain, "temperatures=[100, 150, 220, 330, 490, 720]", *keys).ok().out
     assert said not in out and "warning: pair" not in out
 
