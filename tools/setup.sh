@@ -72,7 +72,7 @@ if [ -n "$missing" ]; then
     if [ "$sudo" != no ]; then
         quietly "looking for system packages" $sudo apt-get -o Acquire::Retries=3 update
         for package in $missing; do  # the optional ones may not exist in every distribution
-            case " $required " in *" $package "*) ;; *) apt-cache show "$package" >/dev/null 2>&1 || continue ;; esac
+            case " $required " in *" $package "*) ;; *) apt-cache show "$package" 2>/dev/null | grep -q . || continue ;; esac
             install="${install:-} $package"
         done
         [ -z "${install:-}" ] || quietly "installing$install" $sudo env DEBIAN_FRONTEND=noninteractive \
