@@ -6,6 +6,7 @@
 #include "print.h"
 #include "progress.h"
 #include "restart.h"
+#include "run_lock.h"
 #include "run_loop.h"
 #include "session.h"
 #include "summary.h"
@@ -18,6 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+/* Seconds that a job which goes on waits for the one before it to be gone. */
+#define PATIENCE 10
 
 /* How the command line wants it. */
 struct wish {
@@ -219,7 +223,6 @@ static enum frx_status run_session(struct frx_session *session, const struct frx
     struct frx_exchange *exchange = NULL;
     FRX_TRY(frx_agree_on_input(session->comm, frx_fault_read(session->comm->rank)));
     session->engine_class = frx_fault_engine(session->engine_class);
-    frx_interrupt_watch(); /* before what takes long: a job that has just begun may be told to stop */
     FRX_TRY(frx_watchdog_start(session, &run.watchdog));
     enum frx_status status = frx_session_start(session);
     if (status == FRX_OK) status = make_run(session, restart, wish, &run, &exchange);
@@ -243,8 +246,14 @@ static void describe_restart(const struct frx_restart *restart, FILE *out) {
 }
 
 static enum frx_status open_and_run(const struct frx_invocation *invocation, const struct wish *wish,
-                                    struct frx_session *session, struct frx_restart *restart) {
+                                    struct frx_session *session, struct frx_restart *restart,
+                                    struct frx_run_lock *lock) {
     FRX_TRY(frx_session_open(invocation->comm, invocation->n_argument, invocation->argument, session));
+    frx_interrupt_watch(); /* before what takes long: a job that has just begun may be told to stop */
+    enum frx_status locked = FRX_OK;
+    if (invocation->comm->rank == 0)
+        locked = frx_run_lock(session->config.output, wish->go_on ? PATIENCE : 0, lock);
+    FRX_TRY(frx_agree_on_input(invocation->comm, locked));
     if (wish->go_on) FRX_TRY(frx_restart_read(session, restart));
     if (invocation->comm->rank == 0 && wish->mode != FRX_PROGRESS_QUIET) {
         frx_session_describe(session, stdout);
@@ -316,11 +325,13 @@ static enum frx_status run(const struct frx_invocation *invocation) {
     struct wish wish = {.stop_reason = "the end of its time"};
     struct frx_session session = {0};
     struct frx_restart restart = {0};
+    struct frx_run_lock lock = {0};
     FRX_TRY(read_wish(invocation, &wish));
-    const enum frx_status status = open_and_run(invocation, &wish, &session, &restart);
+    const enum frx_status status = open_and_run(invocation, &wish, &session, &restart, &lock);
     if (status == FRX_ERR_IO && is_full(frx_error_message()))
         frx_error_add(
             "free some space, or ask for more, then go on with --continue: what was saved before is intact");
+    frx_run_unlock(&lock);
     frx_restart_clear(&restart);
     frx_session_close(&session);
     return status;

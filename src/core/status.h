@@ -18,7 +18,7 @@ extern "C" {
     X(ERR_ARGUMENT, 2, "bad command line, config or argument")                                               \
     X(ERR_FORMAT, 3, "a file is not what it should be")                                                      \
     X(ERR_IO, 4, "a file cannot be read or written")                                                         \
-    X(ERR_EXISTS, 5, "the output exists already")                                                            \
+    X(ERR_EXISTS, 5, "the output exists already, or another run is writing it")                              \
     X(ERR_MODEL, 6, "the model or the structure is not usable")                                              \
     X(ERR_DIVERGED, 7, "a replica diverged")                                                                 \
     X(ERR_MEMORY, 8, "not enough memory")                                                                    \

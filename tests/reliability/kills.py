@@ -81,7 +81,15 @@ class Lab:
 
     def command(self, name, *how, ranks=None, around=()):
         """around: words in front of the program."""
-        program = [os.environ["FRX_PROGRAM"], "run", "run.yaml", f"output={name}", "--progress", "quiet", *how]
+        program = [
+            os.environ["FRX_PROGRAM"],
+            "run",
+            "run.yaml",
+            f"output={name}",
+            "--progress",
+            "quiet",
+            *how,
+        ]
         ranks = ranks or self.ranks
         start = [os.environ.get("FRX_MPIEXEC", "mpiexec"), "-n", str(ranks)] if ranks > 1 else []
         return [*start, *around, *program]
@@ -90,7 +98,9 @@ class Lab:
         """`around` for one rank only."""
         if self.ranks == 1:
             return words
-        choose = f'if [ "$OMPI_COMM_WORLD_RANK" = {rank} ]; then exec {" ".join(words)} "$@"; else exec "$@"; fi'
+        choose = (
+            f'if [ "$OMPI_COMM_WORLD_RANK" = {rank} ]; then exec {" ".join(words)} "$@"; else exec "$@"; fi'
+        )
         return ["sh", "-c", choose, "sh"]
 
     def run(self, *arguments, **options):
@@ -370,7 +380,9 @@ def main():
     parser.add_argument(
         "--seconds", type=float, default=float("inf"), help="of a sweep: try no more after that"
     )
-    parser.add_argument("--log", type=Path, help="of a sweep: what became of which call; those in it are left out")
+    parser.add_argument(
+        "--log", type=Path, help="of a sweep: what became of which call; those in it are left out"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

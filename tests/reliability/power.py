@@ -104,7 +104,10 @@ class Disk:
         self.folder = str(folder)
         self.now, self.forced, self.pending = {}, {}, []
         self.made = self.made_forced = False
-        self.promised = (0, 0), -1  # rows (frames, events), step of the checkpoint: what a program could rely on
+        self.promised = (
+            (0, 0),
+            -1,
+        )  # rows (frames, events), step of the checkpoint: what a program could rely on
 
     def name(self, path):
         directory, name = os.path.split(path)
@@ -197,7 +200,18 @@ def newest_step(folder):
 
 # ---- the calls of a run ----
 
-UNDERSTOOD = ["openat", "write", "pwrite64", "ftruncate", "fallocate", "rename", "link", "unlink", "mkdir", "fsync"]
+UNDERSTOOD = [
+    "openat",
+    "write",
+    "pwrite64",
+    "ftruncate",
+    "fallocate",
+    "rename",
+    "link",
+    "unlink",
+    "mkdir",
+    "fsync",
+]
 # Others that change files: to be noticed if the program makes them one day.
 OTHERS = [
     "writev", "pwritev", "pwritev2", "truncate", "renameat", "renameat2", "linkat", "unlinkat", "mkdirat", "rmdir",
