@@ -39,7 +39,7 @@ static int save_slot(const struct frx_session *session, int slot, double *positi
 }
 
 void frx_diverged_save(const struct frx_session *session) {
-    char before[FRX_MESSAGE_SIZE], message[FRX_MESSAGE_SIZE];
+    char before[FRX_MESSAGE_SIZE];
     snprintf(before, sizeof before, "%s", frx_error_message());
     const size_t n = 3 * (size_t)session->system.n_bead;
     double *state = malloc(2 * n * sizeof *state);
@@ -47,7 +47,6 @@ void frx_diverged_save(const struct frx_session *session) {
     for (int r = 0; state && r < session->n_local; r++) n_saved += save_slot(session, r, state, state + n);
     free(state);
     MPI_Allreduce(MPI_IN_PLACE, &n_saved, 1, MPI_INT, MPI_SUM, session->comm->mpi);
-    snprintf(message, sizeof message, n_saved ? "%.*s; its configuration is in %.200s/diverged_*.h5" : "%.*s",
-             FRX_MESSAGE_SIZE - 260, before, session->config.output);
-    frx_error_set(message);
+    frx_error_set(before);
+    if (n_saved) frx_error_add("its configuration is in %.200s/diverged_*.h5", session->config.output);
 }
