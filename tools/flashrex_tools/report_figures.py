@@ -35,6 +35,11 @@ def _in_style(draw):
     return styled
 
 
+def _name_line(axes, x, y, name):
+    """Above a horizontal line at y, up to x."""
+    axes.annotate(name, (x, y), (0, 3), textcoords="offset points", ha="right", va="bottom", fontsize=9, color="0.3")
+
+
 def _figure(height, rows=1, columns=1, **options):
     figure = Figure(figsize=(WIDTH, height))
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
@@ -187,12 +192,12 @@ def sampling(temperatures, inefficiency, start, length):
     own, replica = inefficiency
     left.scatter(rung, own, c=colours, s=36, zorder=2, label="of the series of the rung")
     left.axhline(replica, color=VERMILION, linestyle="--", label="along the replicas")
-    left.set(xlabel="rung", ylabel="time per independent sample (ps)", title="Statistical inefficiency")
+    left.set(xlabel="rung", ylabel="ps per independent sample", title="Statistical inefficiency")
     left.set_ylim(0, 1.25 * max(replica, own.max()))
     left.legend(fontsize=9)
     right.bar(rung, _nanoseconds(start), color=GREY, width=0.8)
     right.axhline(length / 1000, color="black", linewidth=1, linestyle=":")
-    right.text(rung[-1] + 0.4, length / 1000, "length of the run", ha="right", va="bottom", fontsize=9)
+    _name_line(right, rung[-1] + 0.4, length / 1000, "length of the run")
     right.set(xlabel="rung", ylabel="discarded (ns)", title="Equilibration left out", ylim=(0, 1.15 * length / 1000))
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -213,7 +218,7 @@ def curve(grid, curve, rungs, points, label, highest=None, level=None):
                   linewidth=1, label="each rung alone, two standard errors")  # fmt: skip
     if level is not None:
         axes.axhline(level[0], color=GREY, linestyle=":")
-        axes.text(grid[-1], level[0], level[1], ha="right", va="bottom", fontsize=9, color="0.3")
+        _name_line(axes, grid[-1], *level)
     axes.set(xlabel="temperature (K)", ylabel=label)
     axes.set_ylim(0, highest)
     axes.legend(fontsize=9)

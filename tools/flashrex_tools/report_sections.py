@@ -164,7 +164,7 @@ def exchange_sections(page, analysis):
             "Every replica's temperature over time. A well-mixed run looks like noise: long stretches of one colour "
             "are replicas that stay cold or hot.")
         _one_replica(page, analysis)
-    page.section("f", "f(rung)")
+    page.section("f", "f: where replicas come from")
     page.figure("f_of_rung", figures.from_cold(run.rung_temperatures, exchange),
         "Of the replicas seen at a rung, the fraction that last were at the coldest end rather than the hottest. "
         "A straight fall means that replicas diffuse evenly; a jump is a bottleneck, often the folding transition.")
