@@ -27,8 +27,8 @@ def lab(tmp_path_factory):
     return kills.Lab(folder, kills.small_config(folder))
 
 
-# 40: while the run is made; 400: commits; the sizes between: whatever comes first
-@pytest.mark.parametrize("size, ranks", [(40, 1), (100, 2), (150, 1), (200, 2), (250, 1), (300, 3), (350, 1)])
+# up to 300: while the run is made; from 400 on: commits; 800: journal and run file of a late one
+@pytest.mark.parametrize("size, ranks", [(40, 1), (250, 2), (300, 1), (400, 2), (600, 1), (700, 3), (800, 1)])
 def test_small_disk(size, ranks, lab, tmp_path):
     (lab.folder / "disk").mkdir(exist_ok=True)
     copy = tmp_path / "out"
