@@ -126,7 +126,7 @@ static enum frx_status prepare(const struct frx_system *system, const struct frx
     engine->state.n_part = frx_system_n_part(system);
     if (system->network) {
         const int mixed = options->precision == FRX_PRECISION_MIXED,
-                  fused = options->one_kernel && frx_fused_takes(system);
+                  fused = !options->separate_kernels && frx_fused_takes(system);
         const struct frx_network_ops *ops =
             fused ? (mixed ? &frx_network_fused_mixed : &frx_network_fused_single)
                   : (mixed ? &frx_network_mixed : &frx_network_single);

@@ -1,8 +1,8 @@
-/* Dense layers of a fused step: v = W a for one block's share of the rows of W and all columns.
+/* Dense layers of a fused step: v = C a for all beads, a dense warp making its own channels.
  *
- * Operand A is W, 16 rows x 16 inputs at a time; operand B is the activations, [input][column] halves in
- * shared memory; a warp has one or two tiles of 16 rows. Every sum runs over the inputs in order, high times
- * high in one accumulator, the small products in another. */
+ * Operand A is the activations, [bead][input] halves in shared memory; operand B is the weights, which wait
+ * in registers: a warp fetches the weights of its next batch while it multiplies those of this one, across
+ * phases and steps. Sums run over the inputs in a fixed order. */
 #ifndef FRX_KERNELS_FUSED_DENSE_CUH
 #define FRX_KERNELS_FUSED_DENSE_CUH
 
@@ -10,234 +10,216 @@
 
 /* ---- weights ---- */
 
-enum { piece = 32 }; /* 16-byte words of a piece of a stream: 16 x 16 weights, high or low */
+struct fused_weights {
+    const uint4 *source; /* this lane's word of the first piece that is not on its way */
+    uint4 piece[FRX_FUSED_BATCH];
 
-/* One warp's weights on their way from L2: `depth` pieces are in flight or waiting. A lane copies and reads
- * its own words only, so nobody has to be waited for. */
-template <int depth> struct fused_ring {
-    const uint4 *source; /* this lane's word of the next piece to fetch */
-    uint4 *slots;
-    int place; /* of the oldest piece; the next one takes it */
-
-    __device__ __forceinline__ void fetch() {
-        copy_async_16(slots + place, source);
-        asm volatile("cp.async.commit_group;" ::: "memory");
-        source += piece;
-        place = place == (depth - 1) * piece ? 0 : place + piece;
+    /* Everybody reads the same weights once a step: they live in L2, L1 is for the rest. */
+    __device__ __forceinline__ void fetch(int i) {
+        asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(piece[i].x), "=r"(piece[i].y), "=r"(piece[i].z), "=r"(piece[i].w)
+                     : "l"(source + 32 * i));
     }
 
-    __device__ __forceinline__ void start(const struct frx_fused_args &args, char *shared, int rank) {
+    __device__ __forceinline__ void start(const struct frx_fused_args &args,
+                                          const struct frx_fused_program &program) {
         const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-        source = args.weight + (size_t)rank * args.stream_size + args.stream_begin[warp] + lane;
-        slots = (uint4 *)(shared + 4 * args.layout.ring) + warp * depth * piece + lane;
-        place = 0;
-        for (int k = 0; k < depth; k++) fetch();
+        source =
+            args.weight + program.weight + (size_t)warp * 32 * (program.n_piece + program.n_first) + lane;
+#pragma unroll
+        for (int i = 0; i < FRX_FUSED_BATCH; i++)
+            if (i < program.n_first) fetch(i);
+        source += 32 * program.n_first;
     }
 
-    /* A step is over: what is on its way are the first pieces of the next, which the stream ends with. */
-    __device__ __forceinline__ void rewind(const struct frx_fused_args &args) {
-        source -= args.n_piece[threadIdx.x / 32] * piece;
-    }
-
-    /* The next 16 x 16 weights. */
-    template <bool exact> __device__ __forceinline__ void take(uint4 *high, uint4 *low) {
-        asm volatile("cp.async.wait_group %0;" ::"n"(exact ? depth - 2 : depth - 1) : "memory");
-        *high = slots[place];
-        if (exact) *low = slots[place == (depth - 1) * piece ? 0 : place + piece];
-        fetch();
-        if (exact) fetch();
+    /* The program is over: what is on its way is its first batch, which the stream ends with. */
+    __device__ __forceinline__ void rewind(const struct frx_fused_program &program) {
+        source -= 32 * program.n_piece;
     }
 };
 
 /* ---- products ---- */
 
-template <int n_tile, int n_mine> struct fused_operands {
-    uint4 high[n_mine], low[n_mine];
-    uint32_t b_high[(n_tile + 1) / 2][4], b_low[(n_tile + 1) / 2][4];
-};
-
-/* sum[tile][column tile] in the order of D (mma.cuh). */
-template <int n_tile, int n_mine, bool exact, int depth>
-static __device__ __forceinline__ void fused_multiply(fused_ring<depth> &ring, uint32_t high, uint32_t low,
-                                                      int n_step, float sum[2][n_tile][4]) {
-    constexpr int stride = fused_stride(n_tile);
-    float small[n_mine][n_tile][4] = {};
-    fused_operands<n_tile, n_mine> now, later = {};
-    const auto load = [&](fused_operands<n_tile, n_mine> &o, int step) {
+/* n pieces, in the order of docs of `weight` in fused.h: pair k of tile k % tiles and step k / tiles. sum[0]:
+ * high times high, of exact layers; the small products in the others. Otherwise even and odd steps, so that
+ * products do not wait for each other. */
+template <int tiles, bool exact, int n>
+static __device__ __forceinline__ void multiply_batch(fused_weights &w, uint32_t high, uint32_t low,
+                                                      int n_next, float sum[3][tiles][4]) {
 #pragma unroll
-        for (int t = 0; t < n_mine; t++) ring.template take<exact>(&o.high[t], &o.low[t]);
+    for (int i = n; i < FRX_FUSED_BATCH; i++) /* registers that this batch leaves idle */
+        if (i < n_next) w.fetch(i);
+    uint32_t a[4], a_low[4];
 #pragma unroll
-        for (int p = 0; p < (n_tile + 1) / 2; p++) {
-            ldmatrix_x4_trans(o.b_high[p], high + 2 * (step * 16 * stride + 16 * p));
-            if (exact) ldmatrix_x4_trans(o.b_low[p], low + 2 * (step * 16 * stride + 16 * p));
-        }
-    };
-    load(now, 0);
-#pragma unroll 2
-    for (int step = 0; step < n_step; step++) {
-        if (step + 1 < n_step) load(later, step + 1);
+    for (int i = 0; i < n; i += 1 + exact) {
+        const uint4 now = w.piece[i], small = w.piece[i + exact];
 #pragma unroll
-        for (int t = 0; t < n_mine; t++) {
-            const uint32_t a_high[4] = {now.high[t].x, now.high[t].y, now.high[t].z, now.high[t].w};
-            const uint32_t a_low[4] = {now.low[t].x, now.low[t].y, now.low[t].z, now.low[t].w};
-#pragma unroll
-            for (int n = 0; n < n_tile; n++) {
-                const uint32_t *h = &now.b_high[n / 2][2 * (n % 2)], *l = &now.b_low[n / 2][2 * (n % 2)];
-                if (exact) mma_16x8x16(small[t][n], a_high, l[0], l[1]);
-                mma_16x8x16(sum[t][n], a_high, h[0], h[1]);
-                if (exact) mma_16x8x16(small[t][n], a_low, h[0], h[1]);
+        for (int k = 0; k < 2; k++) {
+            const int pair = i / (1 + exact) * 2 + k, step = pair / tiles, tile = pair % tiles;
+            if (tile == 0) {
+                ldmatrix_x4(a, high + 32 * step);
+                if (exact) ldmatrix_x4(a_low, low + 32 * step);
+            }
+            const uint32_t b0 = k ? now.z : now.x, b1 = k ? now.w : now.y;
+            mma_16x8x16(sum[exact ? 0 : step % 2][tile], a, b0, b1);
+            if (exact) {
+                mma_16x8x16(sum[1][tile], a_low, b0, b1);
+                mma_16x8x16(sum[2][tile], a, k ? small.z : small.x, k ? small.w : small.y);
             }
         }
-        now = later;
+        if (i < n_next) w.fetch(i);
+        if (exact && i + 1 < n_next) w.fetch(i + 1);
     }
-    if (exact)
-#pragma unroll
-        for (int k = 0; k < n_mine * n_tile * 4; k++)
-            sum[k / (4 * n_tile)][k / 4 % n_tile][k % 4] += small[k / (4 * n_tile)][k / 4 % n_tile][k % 4];
+    w.source += 32 * n_next;
+}
+
+/* n_piece: of this pass; n_after: of the first batch after it. */
+template <int tiles, typename block>
+static __device__ __forceinline__ void multiply(fused_weights &w, const block &b,
+                                                const struct frx_fused_operand &in, int n_piece, int n_after,
+                                                float sum[3][tiles][4]) {
+    constexpr bool exact = block::exact;
+    const int lane = threadIdx.x % 32, bead = lane & 15;
+    uint32_t high = shared_address(b.shared) + 16 * (lane >> 4) +
+                    (bead < b.args.n_bead ? in.begin + bead * in.stride : b.args.layout.zero);
+    for (int left = n_piece; left > 0;) {
+        const int n = frx_fused_batch(left), n_next = left > n ? frx_fused_batch(left - n) : n_after;
+        const uint32_t low = high + b.args.layout.low;
+        if (n == 16)
+            multiply_batch<tiles, exact, 16>(w, high, low, n_next, sum);
+        else if (n == 8)
+            multiply_batch<tiles, exact, 8>(w, high, low, n_next, sum);
+        else if (n == 4)
+            multiply_batch<tiles, exact, 4>(w, high, low, n_next, sum);
+        else
+            multiply_batch<tiles, exact, 2>(w, high, low, n_next, sum);
+        high += 32 * (2 * n / (1 + exact) / tiles);
+        left -= n;
+    }
 }
 
 /* ---- what becomes of the sums ---- */
 
-/* Channels c (own) and columns of this lane: action(c, column, v0, v1) for every two columns that there are.
- */
-template <int n_tile, typename action_type>
-static __device__ __forceinline__ void each_pair(int n_mine, int n_even, const float sum[2][n_tile][4],
-                                                 action_type action) {
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-#pragma unroll
-    for (int t = 0; t < 2; t++)
-#pragma unroll
-        for (int half_tile = 0; half_tile < 2 && t < n_mine; half_tile++)
-#pragma unroll
-            for (int n = 0; n < n_tile; n++) {
-                const int column = 8 * n + 2 * (lane & 3);
-                if (column < n_even)
-                    action(16 * (warp + FRX_FUSED_DENSE * t) + 8 * half_tile + (lane >> 2), column,
-                           sum[t][n][2 * half_tile], sum[t][n][2 * half_tile + 1]);
-            }
-}
-
-template <int cluster, int n_tile>
-static __device__ __forceinline__ void finish_layer(const fused_block<cluster> &b,
-                                                    const struct frx_fused_phase &phase, int next, int n_mine,
-                                                    const float sum[2][n_tile][4]) {
+/* Of channels from `first` on. Rows behind the last bead are computed like the others, from zeros and the
+ * last bead's constants, and not stored: branches would cost more. */
+template <int tiles, typename block>
+static __device__ __forceinline__ void finish(const block &b, const struct frx_fused_phase &phase, int first,
+                                              const float sum[3][tiles][4]) {
+    constexpr bool exact = block::exact;
     const struct frx_fused_args &a = b.args;
-    const int first = b.rank * 16 * phase.n_tile; /* own channels start here */
-    const float unscale = phase.unscale;
-    const float *bias = b.at(a.layout.constant) + phase.bias;
-    float *x = b.at(a.layout.x), *kept = b.kept(phase);
-    const auto put = [&](int c, int column, float v0, float v1) {
-        fused_put<cluster, n_tile>(b, next, first + c, column, v0, v1);
+    const int lane = threadIdx.x % 32, column = first + 2 * (lane % 4);
+    const float *constant = b.at(a.layout.constant);
+    /* The sums of two columns of part 0 (rows 0 to 7) or 1 (8 to 15). */
+    const auto total = [&](int part, int tile, float v[2]) {
+#pragma unroll
+        for (int q = 0; q < 2; q++) {
+            const float more = sum[1][tile][2 * part + q] + (exact ? sum[2][tile][2 * part + q] : 0.0f);
+            v[q] = phase.unscale * (sum[0][tile][2 * part + q] + more);
+        }
     };
-    const auto rows = [&](float *rows_of, int c, int column, float v0,
-                          float v1) { /* [column][own filter + 4] */
-                                      float *place = rows_of + column * (b.own_filter + 4) + c;
-                                      place[0] = v0;
-                                      if (column + 1 < b.n_col) place[b.own_filter + 4] = v1;
+    /* action(row's bead, whether it is one, channel, v0, v1) for every two channels of a row that this lane
+     * has */
+    const auto each = [&](auto action) {
+        float v[2];
+#pragma unroll
+        for (int tile = 0; tile < tiles; tile++) {
+            total(0, tile, v);
+            action(min(lane / 4, a.n_bead - 1), lane / 4 < a.n_bead, column + 8 * tile, v[0], v[1]);
+        }
+        if (a.n_bead <= 8) return;
+        if (tiles > 1 && a.n_bead <= 10) {
+            /* rows 8 and 9 lie in eight lanes: every eight lanes take a tile of them */
+            const int row = 8 + lane % 8 / 4, mine = lane / 8;
+            float w[2];
+#pragma unroll
+            for (int tile = 0; tile < tiles; tile++) {
+                total(1, tile, v);
+#pragma unroll
+                for (int q = 0; q < 2; q++) {
+                    const float moved = __shfl_sync(0xffffffffu, v[q], lane % 8);
+                    w[q] = tile == 0 || mine == tile ? moved : w[q];
+                }
+            }
+            action(min(row, a.n_bead - 1), row < a.n_bead && mine < tiles, column + 8 * (mine % tiles), w[0],
+                   w[1]);
+            return;
+        }
+#pragma unroll
+        for (int tile = 0; tile < tiles; tile++) {
+            total(1, tile, v);
+            action(min(lane / 4 + 8, a.n_bead - 1), lane / 4 + 8 < a.n_bead, column + 8 * tile, v[0], v[1]);
+        }
     };
-    const auto at = [&](float *array, int c, int column) -> float2 & {
-        return *(float2 *)(array + c * b.n_even + column);
+    const auto bias = [&](int bead, int c) {
+        return *(const float2 *)(constant + phase.bias + bead * phase.bias_stride + c);
     };
-#define EACH(...)                                                                                            \
-    each_pair<n_tile>(n_mine, b.n_even, sum, [&](int c, int column, float s0, float s1) {                    \
-        const float v0 = __fmul_rn(s0, unscale), v1 = __fmul_rn(s1, unscale);                                \
-        __VA_ARGS__                                                                                          \
-    })
     switch (phase.task) {
-    case FRX_FUSED_TANH:
-        EACH(const float t0 = tanh_fast(v0 + bias[c]), t1 = tanh_fast(v1 + bias[c]);
-             at(kept, c, column) = make_float2(1 - t0 * t0, 1 - t1 * t1); put(c, column, t0, t1););
-        break;
-    case FRX_FUSED_LAST: {
-        const float seed = a.energy_scale * a.gradient_scale;
-        const float *weight = b.at(a.layout.constant) + a.last_weight;
-        EACH(const float t0 = tanh_fast(v0 + bias[c]), t1 = tanh_fast(v1 + bias[c]), w = seed * weight[c];
-             at(kept, c, column) = make_float2(t0, t1);
-             put(c, column, w * (1 - t0 * t0), w * (1 - t1 * t1)););
-        break;
-    }
-    case FRX_FUSED_FIRST_X:
-    case FRX_FUSED_ADD_X: {
-        float *old_x = phase.task == FRX_FUSED_FIRST_X ? b.at(a.layout.x_first) : x;
-        EACH(const float2 old = at(old_x, c, column); const float x0 = old.x + (v0 + bias[c]);
-             const float x1 = old.y + (v1 + bias[c]); at(x, c, column) = make_float2(x0, x1);
-             put(c, column, x0, x1););
-        break;
-    }
     case FRX_FUSED_SLOPE:
-        EACH(const float2 slope = at(kept, c, column); put(c, column, v0 * slope.x, v1 * slope.y););
+        each([&](int bead, bool there, int c, float v0, float v1) {
+            const float2 y = get(b, phase.other, bead, c);
+            put(b, phase.out, bead, c, there, v0 * (1 - y.x * y.x), v1 * (1 - y.y * y.y));
+        });
         break;
-    case FRX_FUSED_SET_GRADIENT:
-        EACH(at(x, c, column) = make_float2(v0, v1); put(c, column, v0, v1););
-        break;
-    case FRX_FUSED_ADD_GRADIENT:
-        EACH(const float2 old = at(x, c, column); const float x0 = old.x + v0; const float x1 = old.y + v1;
-             at(x, c, column) = make_float2(x0, x1); put(c, column, x0, x1););
+    case FRX_FUSED_TANH:
+        each([&](int bead, bool there, int c, float v0, float v1) {
+            const float2 w = bias(bead, c);
+            put(b, phase.out, bead, c, there, tanh_fast(v0 + w.x), tanh_fast(v1 + w.y));
+        });
         break;
     case FRX_FUSED_FEATURES: {
         float *h = b.h(phase.layer);
-        EACH(rows(h, c, column, v0, v1););
+        each([&](int bead, bool there, int c, float v0, float v1) {
+            const float2 w = bias(bead, c);
+            if (there) *(float2 *)(h + bead * b.stride() + c) = make_float2(v0 + w.x, v1 + w.y);
+        });
         break;
     }
-    default: { /* FRX_FUSED_G */
-        float *g = b.at(a.layout.g);
-        EACH(rows(g, c, column, v0, v1););
+    case FRX_FUSED_GRADIENT: {
+        float *g = b.g(phase.layer);
+        each([&](int bead, bool there, int c, float v0, float v1) {
+            if (there) *(float2 *)(g + bead * b.stride() + c) = make_float2(v0, v1);
+        });
+        break;
+    }
+    default: { /* the last hidden layer */
+        const bool linear = phase.task == FRX_FUSED_LINEAR;
+        each([&](int bead, bool there, int c, float v0, float v1) {
+            const float2 w = bias(bead, c), last = *(const float2 *)(constant + a.last_weight + c);
+            const float2 y =
+                make_float2(linear ? v0 + w.x : tanh_fast(v0 + w.x), linear ? v1 + w.y : tanh_fast(v1 + w.y));
+            put(b, phase.other, bead, c, there, y.x, y.y);
+            put(b, phase.out, bead, c, there, a.seed * last.x * (linear ? 1 : 1 - y.x * y.x),
+                a.seed * last.y * (linear ? 1 : 1 - y.y * y.y));
+        });
     }
     }
-#undef EACH
 }
 
-/* Sums of the warps that share a tile, in their order, to the first of them, through shared memory. */
-template <int n_tile>
-static __device__ __forceinline__ void gather_parts(float *partial, int part, int n_part, int tiles,
-                                                    float sum[2][n_tile][4]) {
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    float4 *mine = (float4 *)partial + warp * n_tile * 32 + lane;
-    if (part > 0)
-#pragma unroll
-        for (int n = 0; n < n_tile; n++)
-            mine[n * 32] = make_float4(sum[0][n][0], sum[0][n][1], sum[0][n][2], sum[0][n][3]);
-    asm volatile("bar.sync 1, %0;" ::"n"(32 * FRX_FUSED_DENSE) : "memory");
-    if (part > 0) return;
-    for (int q = 1; q < n_part; q++)
-#pragma unroll
-        for (int n = 0; n < n_tile; n++) {
-            const float4 other = mine[(q * tiles * n_tile + n) * 32];
-            sum[0][n][0] = __fadd_rn(sum[0][n][0], other.x);
-            sum[0][n][1] = __fadd_rn(sum[0][n][1], other.y);
-            sum[0][n][2] = __fadd_rn(sum[0][n][2], other.z);
-            sum[0][n][3] = __fadd_rn(sum[0][n][3], other.w);
-        }
+/* Tiles `pass` * tiles .. of this warp's. */
+template <int tiles, typename block>
+static __device__ __forceinline__ void dense_pass(fused_weights &w, const block &b,
+                                                  const struct frx_fused_phase &phase, int pass, int n_pass) {
+    const int n_piece = phase.n_piece / n_pass, warp = threadIdx.x / 32;
+    float sum[3][tiles][4] = {};
+    multiply<tiles>(w, b, phase.in, n_piece, pass + 1 < n_pass ? frx_fused_batch(n_piece) : phase.n_next,
+                    sum);
+    finish<tiles>(b, phase, 8 * (phase.tiles * warp + tiles * pass), sum);
 }
 
-/* One dense layer, by the dense warps: from operand 1 - next to wherever the phase says. A warp has two
- * tiles, or one, or (n_part > 1) the part-th of n_part pieces of the sums of one. */
-template <int cluster, int n_tile, int depth>
-static __device__ __forceinline__ void dense_layer(const fused_block<cluster> &b, fused_ring<depth> &ring,
-                                                   const struct frx_fused_phase &phase, int next) {
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, n_part = phase.n_part;
-    const int part = n_part > 1 ? warp / phase.n_tile : 0, n_step = phase.n_step / n_part;
-    const int n_mine = n_part > 1                              ? part < n_part
-                       : warp + FRX_FUSED_DENSE < phase.n_tile ? 2
-                                                               : warp < phase.n_tile;
-    const half *operand =
-        (const half *)b.at(b.args.layout.next[1 - next]) + part * n_step * 16 * fused_stride(n_tile);
-    const uint32_t high = shared_address(operand + (lane & 15) * fused_stride(n_tile) + 8 * (lane >> 4));
-    const uint32_t low = high + 4 * b.args.layout.next_low;
-    float sum[2][n_tile][4] = {};
-    if (phase.exact) {
-        if (n_mine == 2)
-            fused_multiply<n_tile, 2, true>(ring, high, low, n_step, sum);
-        else if (n_mine == 1)
-            fused_multiply<n_tile, 1, true>(ring, high, low, n_step, sum);
+/* One dense layer, by the dense warps; wide exact ones in two passes, because there are not registers enough.
+ */
+template <typename block>
+static __device__ __forceinline__ void dense_layer(fused_weights &w, const block &b,
+                                                   const struct frx_fused_phase &phase) {
+    if (phase.tiles == 1) {
+        dense_pass<1>(w, b, phase, 0, 1);
+    } else if (block::exact) {
+        for (int pass = 0; pass < phase.tiles / 2; pass++) dense_pass<2>(w, b, phase, pass, phase.tiles / 2);
+    } else if (phase.tiles == 2) {
+        dense_pass<2>(w, b, phase, 0, 1);
     } else {
-        if (n_mine == 2)
-            fused_multiply<n_tile, 2, false>(ring, high, low, n_step, sum);
-        else if (n_mine == 1)
-            fused_multiply<n_tile, 1, false>(ring, high, low, n_step, sum);
+        dense_pass<4>(w, b, phase, 0, 1);
     }
-    if (n_part > 1) gather_parts<n_tile>(b.at(b.args.layout.partial), part, n_part, phase.n_tile, sum);
-    if (part == 0) finish_layer<cluster, n_tile>(b, phase, next, n_mine, sum);
 }
 
 #endif

@@ -1,74 +1,46 @@
 /* Pairs of beads in a fused step: who is near whom, filters, messages, slopes, forces.
  *
- * Pairs i < j of a replica have a number, row by row; those within reach are listed in that order, and every
- * bead has its neighbours in ascending order. Filters W and W' of the pairs within reach are evaluated once
- * per interaction and pass, a warp per pair, one channel per lane, from the float table in L2, and left in
- * shared memory. All sums run in the order of the lists. */
+ * Pairs i < j have a number, row by row, and a thread each. Filters of the pairs within reach are evaluated
+ * once per step, from the float table in L2: as floats W (exact programs; W' beside them if there is a way
+ * back), or as two halves, W and W', in one word. Sums over neighbours run from the first bead to the last.
+ */
 #ifndef FRX_KERNELS_FUSED_EDGES_CUH
 #define FRX_KERNELS_FUSED_EDGES_CUH
 
 #include "fused_block.cuh"
 
-/* Lists of replica p (of this cluster), by one warp. */
-template <int cluster>
-static __device__ __forceinline__ void find_pairs(const fused_block<cluster> &b, int p) {
+static __device__ __forceinline__ int pair_number(int n_bead, int i, int j) {
+    const int low = min(i, j), high = max(i, j);
+    return low * (2 * n_bead - low - 1) / 2 + high - low - 1;
+}
+
+/* Distances; who is near whom. near and n_active are zero before. A thread for each pair. */
+template <typename block> static __device__ __forceinline__ void find_pairs(const block &b, int pair) {
     const struct frx_fused_args &a = b.args;
     const struct frx_fused_layout &at = a.layout;
-    const int lane = threadIdx.x % 32, first = p * a.n_pair;
-    const float *x_r = b.at(at.position) + 3 * p * a.n_bead;
-    uint32_t near_words[(FRX_FUSED_PAIR(FRX_FUSED_MAX_BEAD) + 31) / 32];
-    int n = 0;
-#pragma unroll
-    for (int word = 0; word < (FRX_FUSED_PAIR(FRX_FUSED_MAX_BEAD) + 31) / 32; word++) {
-        const int e = 32 * word + lane;
-        int near = 0, i = 0, j = 0;
-        if (e < a.n_pair) {
-            i = a.pair[2 * e];
-            j = a.pair[2 * e + 1];
-            const float3 d = load3(x_r, i) - load3(x_r, j);
-            const float r = __fsqrt_rn(dot(d, d));
-            near = r >= a.grid.r_lo && r < a.grid.r_hi;
-            if (near) {
-                b.integer_at(at.pair_row)[first + e] = frx_filter_place(
-                    &a.grid, r, &b.at(at.pair_t)[first + e], &b.at(at.pair_density)[first + e]);
-                store3(b.at(at.pair_direction), first + e, __frcp_rn(r) * d);
-            }
-        }
-        near_words[word] = __ballot_sync(0xffffffffu, near);
-        if (near)
-            b.integer_at(at.active)[first + n + __popc(near_words[word] & ((1u << lane) - 1))] =
-                (first + e) | (p * a.n_bead + i) << 16 | (p * a.n_bead + j) << 24;
-        n += __popc(near_words[word]);
-    }
-    if (lane == 0) b.integer_at(at.n_active)[p] = n;
-    if (lane >= a.n_bead) return;
-    int *neighbour = b.integer_at(at.neighbour) + (p * a.n_bead + lane) * FRX_FUSED_MAX_BEAD;
-    int n_neighbour = 0;
-    for (int j = 0; j < a.n_bead; j++) {
-        const int i = min(lane, j), k = max(lane, j), e = i * (2 * a.n_bead - i - 1) / 2 + k - i - 1;
-        uint32_t near_word = 0;
-#pragma unroll
-        for (int word = 0; word < (FRX_FUSED_PAIR(FRX_FUSED_MAX_BEAD) + 31) / 32; word++)
-            if (word == e / 32) near_word = near_words[word];
-        if (j != lane && near_word >> e % 32 & 1) neighbour[n_neighbour++] = e | j << 16;
-    }
-    b.integer_at(at.n_neighbour)[p * a.n_bead + lane] = n_neighbour;
+    if (pair >= a.n_pair) return;
+    const int beads = b.integer_at(at.pair_bead)[pair], i = beads & 0xff, j = beads >> 8;
+    const float3 d = load3(b.at(at.position), i) - load3(b.at(at.position), j);
+    const float r = __fsqrt_rn(dot(d, d));
+    if (!(r >= a.grid.r_lo && r < a.grid.r_hi)) return;
+    b.integer_at(at.pair_row)[pair] =
+        frx_filter_place(&a.grid, r, &b.at(at.pair_t)[pair], &b.at(at.pair_density)[pair]);
+    store3(b.at(at.pair_direction), pair, __frcp_rn(r) * d);
+    atomicOr(b.integer_at(at.near) + i, 1 << j);
+    atomicOr(b.integer_at(at.near) + j, 1 << i);
+    /* Which thread works on a pair does not matter to any sum, so the order of this list may be any. */
+    b.integer_at(at.active)[atomicAdd(b.integer_at(at.n_active), 1)] = pair | i << 16 | j << 24;
 }
 
-/* Pairs within reach of all replicas together. */
-template <int cluster> static __device__ __forceinline__ int count_active(const fused_block<cluster> &b) {
-    int n = 0;
-    for (int p = 0; p * b.args.n_bead < b.n_col; p++) n += b.integer_at(b.args.layout.n_active)[p];
-    return n;
-}
-
-/* The k-th of them. */
-template <int cluster>
-static __device__ __forceinline__ uint32_t active_pair(const fused_block<cluster> &b, int k) {
-    const int *n_active = b.integer_at(b.args.layout.n_active);
-    int p = 0;
-    for (; k >= n_active[p]; p++) k -= n_active[p];
-    return (uint32_t)b.integer_at(b.args.layout.active)[p * b.args.n_pair + k];
+/* Neighbours of each bead in ascending order. A thread for each bead and each of FRX_FUSED_MAX_BEAD others.
+ */
+template <typename block> static __device__ __forceinline__ void list_neighbours(const block &b, int thread) {
+    const int bead = thread / FRX_FUSED_MAX_BEAD, j = thread % FRX_FUSED_MAX_BEAD;
+    if (bead >= b.args.n_bead) return;
+    const int near = b.integer_at(b.args.layout.near)[bead], n = __popc(near);
+    int *list = b.integer_at(b.args.layout.neighbour) + bead * FRX_FUSED_MAX_BEAD;
+    if (near >> j & 1) list[__popc(near & ((1 << j) - 1))] = pair_number(b.args.n_bead, bead, j) | j << 16;
+    if (j >= n && j < (n + 3) / 4 * 4) list[j] = b.args.n_pair;
 }
 
 static __device__ __forceinline__ void add4(float w, float4 a, float4 *sum) {
@@ -78,25 +50,30 @@ static __device__ __forceinline__ void add4(float w, float4 a, float4 *sum) {
     sum->w = __fmaf_rn(w, a.w, sum->w);
 }
 
-/* W and W' of interaction l, for the pairs first .. last - 1 within reach; four channels of a pair to a
- * thread, and three such at a time, because the table is far away. */
-template <int cluster>
-static __device__ __forceinline__ void fill_filters(const fused_block<cluster> &b, int l, int first, int last,
-                                                    int thread, int n_thread) {
-    enum { at_once = 3 };
+static __device__ __forceinline__ float pack_filter(float value, float slope) {
+    return __uint_as_float(half2_bits(__floats2half2_rn(value, slope)));
+}
+
+/* Filters of interaction l; four channels of a pair to a thread, and `at_once` such, because the table is far
+ * away. with_slopes: W' beside W, of an exact program. */
+template <int at_once, typename block>
+static __device__ __forceinline__ void fill_filters(const block &b, int l, int with_slopes, int thread,
+                                                    int n_thread) {
     const struct frx_fused_args &a = b.args;
-    const int n = b.own_filter, n_quad = n / 4;
-    float *filter = b.at(a.layout.filter), *filter_slope = b.at(a.layout.filter_slope);
-    const float *table = a.table + (size_t)l * a.grid.n_row * a.n_filter + b.rank * n;
-    for (int item = first * n_quad + thread; item < last * n_quad; item += at_once * n_thread) {
+    const int n_quad = a.n_filter / 4, shift = __ffs(n_quad) - 1; /* a power of two */
+    const int n_item = b.integer_at(a.layout.n_active)[0] * n_quad;
+    const float *table = a.table + (size_t)l * a.grid.n_row * a.n_filter;
+    float *filter = b.at(a.layout.filter) + b.filter_row(l);
+    float *filter_slope = b.filter_slope() + b.filter_row(l);
+    const float s = a.value_scale[l], ds = a.slope_scale[l];
+    for (int item = thread; item < n_item; item += at_once * n_thread) {
         float4 coefficient[at_once][4];
-        int place[at_once], pair[at_once];
+        int pair[at_once], place[at_once];
 #pragma unroll
         for (int k = 0; k < at_once; k++) {
-            const int mine =
-                min(item + k * n_thread, last * n_quad - 1); /* behind the end: the last one again */
-            pair[k] = active_pair(b, mine / n_quad) & 0xffff;
-            place[k] = 4 * (mine % n_quad);
+            const int mine = min(item + k * n_thread, n_item - 1); /* behind the end: the last one again */
+            pair[k] = b.integer_at(a.layout.active)[mine >> shift] & 0xffff;
+            place[k] = 4 * (mine & (n_quad - 1));
             const float *row =
                 table + (size_t)b.integer_at(a.layout.pair_row)[pair[k]] * a.n_filter + place[k];
 #pragma unroll
@@ -112,92 +89,135 @@ static __device__ __forceinline__ void fill_filters(const fused_block<cluster> &
                 add4(w[q], coefficient[k][q], &value);
                 add4(dw[q], coefficient[k][q], &slope);
             }
-            *(float4 *)(filter + pair[k] * n + place[k]) = value;
-            *(float4 *)(filter_slope + pair[k] * n + place[k]) = slope;
+            const int to = pair[k] * b.stride() + place[k];
+            if (block::exact) {
+                *(float4 *)(filter + to) = value;
+                if (with_slopes) *(float4 *)(filter_slope + to) = slope;
+            } else {
+                *(float4 *)(filter + to) = make_float4(
+                    pack_filter(s * value.x, ds * slope.x), pack_filter(s * value.y, ds * slope.y),
+                    pack_filter(s * value.z, ds * slope.z), pack_filter(s * value.w, ds * slope.w));
+            }
         }
     }
 }
 
-/* sum_j W_ij source_j of own channels to operand `next`; source [n_col][own_filter + 4]. By all warps, four
- * channels of a column to a thread. */
-template <int cluster, int n_tile>
-static __device__ __forceinline__ void send_messages(const fused_block<cluster> &b, const float *source,
-                                                     int next) {
-    const struct frx_fused_args &a = b.args;
-    const int n = b.own_filter, n_quad = n / 4;
-    const float *filter = b.at(a.layout.filter);
-    for (int item = threadIdx.x; item < b.n_col * n_quad; item += fused_threads) {
-        const int column = item / n_quad, c = 4 * (item % n_quad), p = column / a.n_bead;
-        const int *neighbour = b.integer_at(a.layout.neighbour) + column * FRX_FUSED_MAX_BEAD;
-        const int n_neighbour = b.integer_at(a.layout.n_neighbour)[column];
-        float4 sum = make_float4(0, 0, 0, 0);
-#pragma unroll 3
-        for (int k = 0; k < n_neighbour; k++) {
-            const int pair = p * a.n_pair + (neighbour[k] & 0xffff), j = p * a.n_bead + (neighbour[k] >> 16);
-            const float4 w = *(const float4 *)(filter + pair * n + c);
-            const float4 h = *(const float4 *)(source + j * (n + 4) + c);
-            sum.x = __fmaf_rn(w.x, h.x, sum.x);
-            sum.y = __fmaf_rn(w.y, h.y, sum.y);
-            sum.z = __fmaf_rn(w.z, h.z, sum.z);
-            sum.w = __fmaf_rn(w.w, h.w, sum.w);
-        }
-        fused_put<cluster, n_tile>(b, next, b.rank * n + c, column, sum.x);
-        fused_put<cluster, n_tile>(b, next, b.rank * n + c + 1, column, sum.y);
-        fused_put<cluster, n_tile>(b, next, b.rank * n + c + 2, column, sum.z);
-        fused_put<cluster, n_tile>(b, next, b.rank * n + c + 3, column, sum.w);
-    }
+static __device__ __forceinline__ float low_half(float word) {
+    return __low2float(bits_half2(__float_as_uint(word)));
+}
+static __device__ __forceinline__ float high_half(float word) {
+    return __high2float(bits_half2(__float_as_uint(word)));
 }
 
-/* dE/dr of the pairs, own channels' share: sum_c W'_c (g_ic h_jc + g_jc h_ic), added up over the interactions
- * from the last one down; with the first, the share goes to all blocks. */
-template <int cluster>
-static __device__ __forceinline__ void add_slopes(const fused_block<cluster> &b, int l, int warp,
-                                                  int n_warp) {
-    const struct frx_fused_args &a = b.args;
-    const int lane = threadIdx.x % 32, n = b.own_filter;
-    const float *filter_slope = b.at(a.layout.filter_slope), *h = b.h(l), *g = b.at(a.layout.g);
-    float *slope = b.at(a.layout.slope);
-    const int n_active = count_active(b);
-    for (int k = warp; k < n_active; k += n_warp) {
-        const uint32_t active = active_pair(b, k);
-        const int pair = active & 0xffff, i = (active >> 16 & 0xff) * (n + 4), j = (active >> 24) * (n + 4);
-        float sum = 0;
-#pragma unroll 4
-        for (int c = lane; c < n; c += 32)
-            sum = __fmaf_rn(filter_slope[pair * n + c],
-                            __fmaf_rn(g[i + c], h[j + c], __fmul_rn(g[j + c], h[i + c])), sum);
-        sum = warp_sum(sum);
-        if (lane > 0) continue;
-        if (l < a.n_interaction - 1) sum = __fadd_rn(slope[pair], sum);
-        slope[pair] = sum;
-        if (l > 0) continue;
+/* Up to four neighbours' share of a message, four channels. */
+template <bool exact>
+static __device__ __forceinline__ void add_neighbours(int4 four, const float *filter, const float *source,
+                                                      int stride, float4 *sum) {
+    const int neighbour[4] = {four.x, four.y, four.z, four.w};
+    float4 w[4], h[4];
 #pragma unroll
-        for (int q = 0; q < cluster; q++)
-            ((float *)b.peer[q] + a.layout.slope_part)[b.rank * b.n_pair + pair] = sum;
+    for (int q = 0; q < 4; q++) {
+        w[q] = *(const float4 *)(filter + (neighbour[q] & 0xffff) * stride);
+        h[q] = *(const float4 *)(source + (neighbour[q] >> 16) * stride);
+    }
+#pragma unroll
+    for (int q = 0; q < 4; q++) {
+        if (!exact)
+            w[q] = make_float4(low_half(w[q].x), low_half(w[q].y), low_half(w[q].z), low_half(w[q].w));
+        sum->x = __fmaf_rn(w[q].x, h[q].x, sum->x);
+        sum->y = __fmaf_rn(w[q].y, h[q].y, sum->y);
+        sum->z = __fmaf_rn(w[q].z, h[q].z, sum->z);
+        sum->w = __fmaf_rn(w[q].w, h[q].w, sum->w);
     }
 }
 
-/* Force of the network on a column's bead, from the shares of all blocks. */
-template <int cluster>
-static __device__ __forceinline__ float3 network_force(const fused_block<cluster> &b, int column) {
+/* sum_j W_ij source_j of this warp's channels, to operand `out`; source [n_bead][stride]. A lane has four
+ * channels of two beads at once. */
+template <typename block>
+static __device__ __forceinline__ void send_messages(const block &b, const struct frx_fused_phase &phase,
+                                                     const float *source) {
+    enum { at_once = 2 };
     const struct frx_fused_args &a = b.args;
-    const int p = column / a.n_bead, i = column - p * a.n_bead;
-    const int *neighbour = b.integer_at(a.layout.neighbour) + column * FRX_FUSED_MAX_BEAD;
-    const float *part = b.at(a.layout.slope_part);
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int n_quad = 2 * phase.tiles, shift = __ffs(n_quad) - 1; /* a power of two */
+    const int quad = n_quad * warp + (lane & (n_quad - 1)), n_line = 32 >> shift;
+    const float *filter = b.at(a.layout.filter) + b.filter_row(phase.layer) + 4 * quad;
+    const float unscale = block::exact ? 1.0f : phase.value_unscale;
+    source += 4 * quad;
+    for (int first = lane >> shift; first < a.n_bead; first += at_once * n_line) {
+        const int4 *list[at_once];
+        int n_group[at_once];
+        float4 sum[at_once] = {};
+#pragma unroll
+        for (int q = 0; q < at_once; q++) {
+            const int bead = min(first + q * n_line, a.n_bead - 1);
+            list[q] = (const int4 *)(b.integer_at(a.layout.neighbour) + bead * FRX_FUSED_MAX_BEAD);
+            n_group[q] = (__popc(b.integer_at(a.layout.near)[bead]) + 3) / 4;
+        }
+        for (int k = 0; k < max(n_group[0], n_group[1]); k++)
+#pragma unroll
+            for (int q = 0; q < at_once; q++)
+                if (k < n_group[q])
+                    add_neighbours<block::exact>(list[q][k], filter, source, b.stride(), &sum[q]);
+#pragma unroll
+        for (int q = 0; q < at_once; q++) {
+            const int bead = first + q * n_line;
+            const bool there = bead < a.n_bead;
+            put(b, phase.out, bead, 4 * quad, there, unscale * sum[q].x, unscale * sum[q].y);
+            put(b, phase.out, bead, 4 * quad + 2, there, unscale * sum[q].z, unscale * sum[q].w);
+        }
+    }
+}
+
+/* Some channels' share of dE/dr, n_quad (a power of two) times four from quad first_quad on, to a row of
+ * slope_part: sum_c W'_c (g_ic h_jc + g_jc h_ic) of interaction l, added to what is there unless it is the
+ * first to come. By a warp; lanes side by side have four channels of a pair each. */
+template <typename block>
+static __device__ __forceinline__ void add_slopes(const block &b, int l, int first_quad, int n_quad,
+                                                  int is_first, int part_row) {
+    const struct frx_fused_args &a = b.args;
+    const int lane = threadIdx.x % 32, shift = __ffs(n_quad) - 1, quad = first_quad + (lane & (n_quad - 1));
+    const float *slope =
+        (block::exact ? b.filter_slope() : b.at(a.layout.filter)) + b.filter_row(l) + 4 * quad;
+    const float *h = b.h(l) + 4 * quad, *g = b.g(l) + 4 * quad;
+    float *part = b.at(a.layout.slope_part) + part_row * a.n_pair;
+    const float unscale = block::exact ? 1.0f : a.slope_unscale[l];
+    const int n_active = b.integer_at(a.layout.n_active)[0];
+#pragma unroll 2
+    for (int first = 0; first < n_active; first += 32 >> shift) {
+        const int k = first + (lane >> shift);
+        const uint32_t active = (uint32_t)b.integer_at(a.layout.active)[min(k, n_active - 1)];
+        const int pair = active & 0xffff, i = (active >> 16 & 0xff) * b.stride(),
+                  j = (active >> 24) * b.stride();
+        float4 w = *(const float4 *)(slope + pair * b.stride());
+        const float4 g_i = *(const float4 *)(g + i), g_j = *(const float4 *)(g + j);
+        const float4 h_i = *(const float4 *)(h + i), h_j = *(const float4 *)(h + j);
+        if (!block::exact) w = make_float4(high_half(w.x), high_half(w.y), high_half(w.z), high_half(w.w));
+        float sum = __fmul_rn(w.x, __fmaf_rn(g_i.x, h_j.x, __fmul_rn(g_j.x, h_i.x)));
+        sum = __fmaf_rn(w.y, __fmaf_rn(g_i.y, h_j.y, __fmul_rn(g_j.y, h_i.y)), sum);
+        sum = __fmaf_rn(w.z, __fmaf_rn(g_i.z, h_j.z, __fmul_rn(g_j.z, h_i.z)), sum);
+        sum = __fmaf_rn(w.w, __fmaf_rn(g_i.w, h_j.w, __fmul_rn(g_j.w, h_i.w)), sum);
+        for (int step = 1; step < n_quad; step *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
+        if ((lane & (n_quad - 1)) == 0 && k < n_active)
+            part[pair] = is_first ? unscale * sum : __fmaf_rn(unscale, sum, part[pair]);
+    }
+}
+
+/* Force of the network on a bead, by a warp, whose lanes all get it: a lane has a neighbour. */
+template <typename block> static __device__ __forceinline__ float3 network_force(const block &b, int bead) {
+    const struct frx_fused_args &a = b.args;
+    const int lane = threadIdx.x % 32;
     float3 force = make_float3(0, 0, 0);
-    for (int k = 0; k < b.integer_at(a.layout.n_neighbour)[column]; k++) {
-        const int pair = p * a.n_pair + (neighbour[k] & 0xffff), j = neighbour[k] >> 16;
-        float slope = 0;
+    if (lane < a.n_bead && b.integer_at(a.layout.near)[bead] >> lane & 1) {
+        const int pair = pair_number(a.n_bead, bead, lane);
+        const float *part = b.at(a.layout.slope_part) + pair;
+        float slope = 0; /* helpers have added up all interactions but the first */
 #pragma unroll
-        for (int q = 0; q < cluster; q++) slope = __fadd_rn(slope, part[q * b.n_pair + pair]);
-        const float3 direction =
-            load3(b.at(a.layout.pair_direction), pair); /* from the later bead to the earlier */
-        slope = i < j ? -slope : slope;
-        force.x = __fmaf_rn(slope, direction.x, force.x);
-        force.y = __fmaf_rn(slope, direction.y, force.y);
-        force.z = __fmaf_rn(slope, direction.z, force.z);
+        for (int q = 0; q < fused_warps; q++)
+            if (q >= FRX_FUSED_HELPER || a.n_interaction > 1) slope = __fadd_rn(slope, part[q * a.n_pair]);
+        force = (bead < lane ? -slope : slope) * load3(b.at(a.layout.pair_direction), pair);
     }
-    return (1.0f / a.gradient_scale) * force;
+    return a.force_scale * make_float3(warp_sum(force.x), warp_sum(force.y), warp_sum(force.z));
 }
 
 #endif

@@ -66,9 +66,12 @@ static __device__ __forceinline__ half2 bits_half2(uint32_t bits) {
 }
 
 /* tanh to a few units of float's last place in absolute terms: 1 - 2 / (exp(2x) + 1); right at +-infinity
- * too. */
+ * too. Where exp is too small to be normal it does not matter beside 1. */
 static __device__ __forceinline__ float tanh_fast(float x) {
-    return 1.0f - __fdividef(2.0f, exp2f(2.885390082f * x) + 1.0f);
+    float exponential, inverse;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(exponential) : "f"(2.885390082f * x));
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(exponential + 1.0f));
+    return __fmaf_rn(-2.0f, inverse, 1.0f);
 }
 
 #endif

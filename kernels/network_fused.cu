@@ -1,5 +1,5 @@
-/* The network of a small molecule inside the kernel that makes whole steps (fused.h): its program of phases,
- * its weights in the order of use, and the choice of a shape for the device. */
+/* The network of a small molecule inside the kernel that makes whole steps (fused.h): its programs of phases,
+ * the products of its layers, and its weights in the order of use. */
 #include "fused.h"
 #include "network.h"
 
@@ -8,186 +8,281 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A dense layer of the program. */
+/* Shared memory that every supported card has for a block. */
+#define LEAST_SHARED (99 * (size_t)1024)
+
+/* Which weights a dense layer of a program multiplies with (fused.h). */
+enum product_kind {
+    PRODUCT_LIN2,      /* B_l */
+    PRODUCT_MIX,       /* C_l0 .. C_l,l-1 side by side; l = n_interaction: what the output network reads */
+    PRODUCT_OUTPUT,    /* a hidden layer of the output network, not the first */
+    PRODUCT_LIN2_BACK, /* B_l^T */
+    PRODUCT_MIX_BACK,  /* C_Ll^T, C_L-1,l^T .. C_l+1,l^T side by side */
+    PRODUCT_OUTPUT_BACK
+};
+
 struct product {
-    const struct frx_dense *dense;
-    int transpose, phase;
+    enum product_kind kind;
+    int k, phase;
+    int n_out, n_in; /* padded */
+};
+
+/* A matrix of operands: of each bead a row of `width` halves. */
+struct array {
+    int begin, width; /* begin: 16-byte units */
 };
 
 struct fused {
     struct frx_gpu_network base;
     const struct frx_system *system;
     struct frx_filter_table table;
-    int exact_backward, n_product, n_kept, n_place;
+    int exact_forces, n_product, n_place, operand_units;
+    int hidden, filter, n_hidden_layer, output_width[FRX_FUSED_MAX_OUTPUT]; /* padded */
     struct product product[FRX_FUSED_MAX_PHASE];
-    struct frx_fused_shape shape;
+    struct array message, t, back, to_lin2, y[FRX_FUSED_MAX_OUTPUT], u[FRX_FUSED_MAX_OUTPUT];
+    int bias_lin2[FRX_FUSED_MAX_LAYER], base_of[FRX_FUSED_MAX_LAYER + 1], bias_output[FRX_FUSED_MAX_OUTPUT];
     struct frx_fused_args args;
     /* the same arrays as in args, to be filled */
-    float *d_table, *d_constant, *d_embedding, *d_h_first, *d_scratch;
-    uint8_t *d_pair;
+    float *d_table, *d_constant, *d_h_first, *d_scratch;
     uint4 *d_weight;
+    size_t n_weight; /* 16-byte words */
 };
 
 static struct fused *fused_of(struct frx_gpu_network *network) {
     return (struct fused *)network;
 }
 
+/* 64, 128 or 256 channels */
 static int padded(int width) {
-    return (width + FRX_FUSED_WIDTH - 1) / FRX_FUSED_WIDTH * FRX_FUSED_WIDTH;
+    int n = FRX_FUSED_WIDTH;
+    while (n < width) n *= 2;
+    return n;
 }
 
-int frx_fused_takes(const struct frx_system *system) {
-    const struct frx_network *net = system->network;
-    if (!net || system->n_bead > FRX_FUSED_MAX_BEAD || net->n_interaction > FRX_FUSED_MAX_LAYER ||
-        net->output.n_layer - 1 > FRX_FUSED_MAX_OUTPUT || padded(net->n_hidden) > FRX_FUSED_MAX_WIDTH ||
-        padded(net->n_filter) > FRX_FUSED_MAX_WIDTH)
-        return 0;
-    for (int k = 0; k < net->output.n_layer - 1; k++)
-        if (padded(net->output.layer[k].n_out) > FRX_FUSED_MAX_WIDTH) return 0;
-    return 1;
+/* ---- the layers ---- */
+
+/* The layer of the output network that the k-th hidden one is; if there is none, the last layer takes its
+ * place, without tanh. */
+static const struct frx_dense *output_layer(const struct fused *f, int k) {
+    return &f->system->network->output.layer[k];
 }
 
-/* ---- the program ---- */
+/* The layer that reads x for h of interaction l, or for the output network. */
+static const struct frx_dense *reader(const struct fused *f, int l) {
+    const struct frx_network *net = f->system->network;
+    return l < net->n_interaction ? &net->interaction[l].lin1 : output_layer(f, 0);
+}
 
-static struct frx_fused_phase *add_phase(struct fused *f, enum frx_fused_task task, int layer) {
-    struct frx_fused_phase *phase = &f->args.phase[f->args.n_phase++];
+/* to [rows][n_in], from (row, column) on: C_lk = reader(l) A_k, or its transpose. */
+static void add_composite(const struct fused *f, int l, int k, int transpose, int row, int column, int n_in,
+                          double *to) {
+    const struct frx_dense *read = reader(f, l), *lin = &f->system->network->interaction[k].lin;
+    double *line = (double *)malloc(lin->n_in * sizeof *line);
+    for (int r = 0; r < read->n_out && line; r++) {
+        memset(line, 0, lin->n_in * sizeof *line);
+        for (int h = 0; h < lin->n_out; h++) {
+            const double w = read->weight[(size_t)r * read->n_in + h];
+            for (int c = 0; c < lin->n_in; c++) line[c] += w * lin->weight[(size_t)h * lin->n_in + c];
+        }
+        for (int c = 0; c < lin->n_in; c++)
+            to[(size_t)(row + (transpose ? c : r)) * n_in + column + (transpose ? r : c)] = line[c];
+    }
+    free(line);
+}
+
+static void copy_dense(const struct frx_dense *dense, int transpose, int n_in, double *to) {
+    for (int r = 0; r < dense->n_out; r++)
+        for (int c = 0; c < dense->n_in; c++)
+            to[(size_t)(transpose ? c : r) * n_in + (transpose ? r : c)] =
+                dense->weight[(size_t)r * dense->n_in + c];
+}
+
+/* [n_out][n_in], zero before */
+static void matrix_of(const struct fused *f, const struct product *p, double *to) {
+    const struct frx_network *net = f->system->network;
+    const int n_interaction = net->n_interaction;
+    switch (p->kind) {
+    case PRODUCT_LIN2:
+    case PRODUCT_LIN2_BACK:
+        copy_dense(&net->interaction[p->k].lin2, p->kind == PRODUCT_LIN2_BACK, p->n_in, to);
+        break;
+    case PRODUCT_OUTPUT:
+    case PRODUCT_OUTPUT_BACK:
+        copy_dense(output_layer(f, p->k), p->kind == PRODUCT_OUTPUT_BACK, p->n_in, to);
+        break;
+    case PRODUCT_MIX:
+        for (int k = 0; k < p->k; k++) add_composite(f, p->k, k, 0, 0, k * f->hidden, p->n_in, to);
+        break;
+    default:
+        for (int l = n_interaction; l > p->k; l--)
+            add_composite(f, l, p->k, 1, 0,
+                          l == n_interaction ? 0 : f->output_width[0] + (n_interaction - 1 - l) * f->filter,
+                          p->n_in, to);
+    }
+}
+
+/* ---- the programs ---- */
+
+static struct frx_fused_operand part_of(const struct array *array, int column) {
+    return {16 * array->begin + 2 * column, 2 * array->width + 16};
+}
+
+/* The one that phases are being added to. */
+static struct frx_fused_program *present_program(struct fused *f) {
+    return &f->args.program[f->args.n_program - 1];
+}
+
+static struct frx_fused_phase *add_phase(struct fused *f, enum frx_fused_task task, int layer, int width) {
+    struct frx_fused_program *program = present_program(f);
+    struct frx_fused_phase *phase = &f->args.phase[program->first + program->n_phase++];
     *phase = {};
-    phase->task = (uint8_t)task;
-    phase->layer = (uint8_t)layer;
+    phase->task = task;
+    phase->layer = layer;
+    phase->tiles = width / (8 * FRX_FUSED_DENSE);
     phase->unscale = 1;
-    phase->n_part = 1;
     return phase;
-}
-
-/* The power of two that brings the largest weight to [64, 128): far from where halves end, on both sides. */
-static double weight_scale(const struct frx_dense *dense) {
-    double largest = 0;
-    for (int k = 0; k < dense->n_in * dense->n_out; k++) largest = fmax(largest, fabs(dense->weight[k]));
-    return largest > 0 ? exp2(6 - floor(log2(largest))) : 1;
-}
-
-/* Whether a tile (all steps or a piece of them) falls to warp w: steps begin .. begin + n. */
-static int share_of(const struct frx_fused_phase *phase, int w, int tile, int *begin, int *n) {
-    *n = phase->n_step / phase->n_part;
-    *begin = phase->n_part > 1 ? w / phase->n_tile * *n : 0;
-    return phase->n_part > 1 ? w % phase->n_tile == tile && w / phase->n_tile < phase->n_part
-                             : tile % FRX_FUSED_DENSE == w;
 }
 
 static struct frx_fused_phase *add_product(struct fused *f, enum frx_fused_task task, int layer,
-                                           const struct frx_dense *dense, int transpose) {
-    struct frx_fused_phase *phase = add_phase(f, task, layer);
-    const int n_in = padded(transpose ? dense->n_out : dense->n_in),
-              n_out = padded(transpose ? dense->n_in : dense->n_out);
-    f->product[f->n_product++] = {dense, transpose, f->args.n_phase - 1};
-    phase->n_tile = (uint8_t)(n_out / 16 / f->shape.cluster);
-    phase->n_step = (uint8_t)(n_in / 16);
-    /* a piece has at least one step, because n_step is a multiple of 4 */
-    phase->n_part = phase->n_tile > FRX_FUSED_DENSE / 2 ? 1 : phase->n_tile > FRX_FUSED_DENSE / 4 ? 2 : 4;
-    phase->exact = !transpose || f->exact_backward;
-    phase->local = task == FRX_FUSED_FEATURES || task == FRX_FUSED_G;
-    phase->unscale = (float)(1 / weight_scale(dense));
-    if (!transpose && task != FRX_FUSED_FEATURES) {
-        phase->bias = f->args.n_constant;
-        f->args.n_constant += n_out / f->shape.cluster;
-    }
+                                           enum product_kind kind, int k, int n_out, int n_in) {
+    struct frx_fused_phase *phase = add_phase(f, task, layer, n_out);
+    phase->n_piece = n_in / 16 * phase->tiles / 2 * (1 + present_program(f)->exact);
+    f->product[f->n_product++] = {kind, k, (int)(phase - f->args.phase), n_out, n_in};
     return phase;
 }
 
-static void build_forward(struct fused *f) {
-    const struct frx_network *net = f->system->network;
-    const int n_interaction = net->n_interaction, own_hidden = f->args.n_hidden / f->shape.cluster;
+static void add_forward(struct fused *f) {
+    const int n_interaction = f->args.n_interaction, last = f->n_hidden_layer - 1;
+    add_phase(f, FRX_FUSED_MESSAGES, 0, f->filter)->out = part_of(&f->message, 0);
     for (int l = 0; l < n_interaction; l++) {
-        const struct frx_interaction *interaction = &net->interaction[l];
-        const int last = l == n_interaction - 1;
-        add_phase(f, FRX_FUSED_MESSAGES, l);
-        struct frx_fused_phase *phase = add_product(f, FRX_FUSED_TANH, l, &interaction->lin2, 0);
-        phase->kept = l * own_hidden;
-        phase->side = last ? FRX_FUSED_TERMS : FRX_FUSED_FILL_BEGIN;
-        phase->side_layer = (uint8_t)(l + 1);
-        phase = add_product(f, l == 0 ? FRX_FUSED_FIRST_X : FRX_FUSED_ADD_X, l, &interaction->lin, 0);
-        phase->side = last ? FRX_FUSED_BEADS : FRX_FUSED_FILL_END;
-        phase->side_layer = (uint8_t)(l + 1);
-        if (!last) add_product(f, FRX_FUSED_FEATURES, l + 1, &net->interaction[l + 1].lin1, 0);
-    }
-}
-
-static void build_output(struct fused *f) {
-    const struct frx_mlp *output = &f->system->network->output;
-    const int last = output->n_layer - 2; /* hidden layer */
-    int32_t kept[FRX_FUSED_MAX_OUTPUT];
-    f->n_kept = f->args.n_interaction * f->args.n_hidden / f->shape.cluster;
-    for (int k = 0; k <= last; k++) {
-        add_product(f, k == last ? FRX_FUSED_LAST : FRX_FUSED_TANH, 0, &output->layer[k], 0)->kept = kept[k] =
-            f->n_kept;
-        f->n_kept += padded(output->layer[k].n_out) / f->shape.cluster;
-    }
-    if (last < 0) {
-        struct frx_fused_phase *phase = add_phase(f, FRX_FUSED_ENERGY_OF_X, 0);
-        phase->side = FRX_FUSED_ENERGY;
-        phase->local = 1;
-        add_phase(f, FRX_FUSED_GRADIENT, 0);
-    }
-    for (int k = last; k >= 0; k--) {
         struct frx_fused_phase *phase =
-            add_product(f, k > 0 ? FRX_FUSED_SLOPE : FRX_FUSED_SET_GRADIENT, 0, &output->layer[k], 1);
-        if (k > 0) phase->kept = kept[k - 1];
-        if (k == last) phase->side = FRX_FUSED_ENERGY;
+            add_product(f, FRX_FUSED_TANH, l, PRODUCT_LIN2, l, f->hidden, f->filter);
+        phase->in = part_of(&f->message, 0);
+        phase->out = part_of(&f->t, l * f->hidden);
+        phase->bias = f->bias_lin2[l];
+        if (l + 1 == n_interaction) break;
+        phase = add_product(f, FRX_FUSED_FEATURES, l + 1, PRODUCT_MIX, l + 1, f->filter, (l + 1) * f->hidden);
+        phase->in = part_of(&f->t, 0);
+        phase->out = part_of(&f->message, 0);
+        phase->bias = f->base_of[l + 1];
+        phase->bias_stride = f->filter;
     }
-    f->args.last_weight = f->args.n_constant;
-    f->args.n_constant += padded(output->layer[output->n_layer - 1].n_in) / f->shape.cluster;
+    for (int k = 0; k <= last; k++) {
+        const enum frx_fused_task task = k < last                                  ? FRX_FUSED_TANH
+                                         : f->system->network->output.n_layer == 1 ? FRX_FUSED_LINEAR
+                                                                                   : FRX_FUSED_LAST;
+        struct frx_fused_phase *phase =
+            k == 0 ? add_product(f, task, 0, PRODUCT_MIX, n_interaction, f->output_width[0],
+                                 n_interaction * f->hidden)
+                   : add_product(f, task, 0, PRODUCT_OUTPUT, k, f->output_width[k], f->output_width[k - 1]);
+        phase->in = k == 0 ? part_of(&f->t, 0) : part_of(&f->y[k - 1], 0);
+        phase->out = k < last    ? part_of(&f->y[k], 0)
+                     : last == 0 ? part_of(&f->back, 0)
+                                 : part_of(&f->u[k], 0);
+        phase->other = part_of(&f->y[k], 0);
+        phase->bias = k == 0 ? f->base_of[n_interaction] : f->bias_output[k];
+        phase->bias_stride = k == 0 ? f->output_width[0] : 0;
+    }
 }
 
-static void build_backward(struct fused *f) {
-    const struct frx_network *net = f->system->network;
-    const int n_interaction = net->n_interaction, own_hidden = f->args.n_hidden / f->shape.cluster;
+static void add_backward(struct fused *f) {
+    const int n_interaction = f->args.n_interaction;
+    for (int k = f->n_hidden_layer - 1; k > 0; k--) {
+        struct frx_fused_phase *phase = add_product(f, FRX_FUSED_SLOPE, 0, PRODUCT_OUTPUT_BACK, k,
+                                                    f->output_width[k - 1], f->output_width[k]);
+        phase->in = part_of(&f->u[k], 0);
+        phase->out = k > 1 ? part_of(&f->u[k - 1], 0) : part_of(&f->back, 0);
+        phase->other = part_of(&f->y[k - 1], 0);
+    }
     for (int l = n_interaction - 1; l >= 0; l--) {
-        const struct frx_interaction *interaction = &net->interaction[l];
-        const int last = l == n_interaction - 1; /* its filters are still there */
-        struct frx_fused_phase *phase = add_product(f, FRX_FUSED_SLOPE, l, &interaction->lin, 1);
-        phase->kept = l * own_hidden;
-        phase->side = last ? FRX_FUSED_NOISE : FRX_FUSED_FILL_BEGIN;
-        phase->side_layer = (uint8_t)l;
-        phase = add_product(f, FRX_FUSED_G, l, &interaction->lin2, 1);
-        phase->side = last ? 0 : FRX_FUSED_FILL_END;
-        phase->side_layer = (uint8_t)l;
-        add_phase(f, FRX_FUSED_BACKWARD, l);
-        if (l == 0) continue;
-        phase = add_product(f, FRX_FUSED_ADD_GRADIENT, l, &interaction->lin1, 1);
-        phase->side = FRX_FUSED_SLOPES;
-        phase->side_layer = (uint8_t)l;
+        const int n_in =
+            f->output_width[0] + (n_interaction - 1 - l) * f->filter; /* so much of `back` is there */
+        struct frx_fused_phase *phase =
+            add_product(f, FRX_FUSED_SLOPE, l, PRODUCT_MIX_BACK, l, f->hidden, n_in);
+        phase->in = part_of(&f->back, 0);
+        phase->out = part_of(&f->to_lin2, 0);
+        phase->other = part_of(&f->t, l * f->hidden);
+        phase = add_product(f, FRX_FUSED_GRADIENT, l, PRODUCT_LIN2_BACK, l, f->filter, f->hidden);
+        phase->in = part_of(&f->to_lin2, 0);
+        if (l > 0) phase->out = part_of(&f->back, n_in);
     }
 }
 
-/* Phases, and how long every warp's stream of weights is, for the present shape. */
-static void build(struct fused *f) {
-    struct frx_fused_args *args = &f->args;
-    args->n_phase = f->n_product = args->n_constant = 0;
-    build_forward(f);
-    build_output(f);
-    build_backward(f);
-    args->stream_size = 0;
-    for (int w = 0; w < FRX_FUSED_DENSE; w++) {
-        args->n_piece[w] = 0;
-        for (int k = 0; k < f->n_product; k++) {
-            const struct frx_fused_phase *phase = &args->phase[f->product[k].phase];
-            int begin, n;
-            for (int tile = 0; tile < phase->n_tile; tile++) {
-                if (!share_of(phase, w, tile, &begin, &n)) continue;
-                args->n_piece[w] += (1 + phase->exact) * n;
-            }
-        }
-        args->stream_begin[w] = args->stream_size;
-        args->stream_size += 32 * (uint32_t)(args->n_piece[w] + f->shape.depth);
-    }
+/* Wide exact layers are multiplied in two passes, half of the tiles each. */
+static int n_pass(const struct frx_fused_program *program, const struct frx_fused_phase *phase) {
+    return program->exact && phase->tiles == 4 ? 2 : 1;
 }
 
-/* ---- life ---- */
+static int first_batch(const struct frx_fused_program *program, const struct frx_fused_phase *phase) {
+    return frx_fused_batch(phase->n_piece / n_pass(program, phase));
+}
 
-static void fused_destroy(struct frx_gpu_network *network) {
-    if (!network) return;
-    frx_filter_table_clear(&fused_of(network)->table);
-    free(network);
+/* How a program's weights follow one another. */
+static void link(struct fused *f, struct frx_fused_program *program) {
+    struct frx_fused_phase *before = NULL;
+    program->n_piece = program->n_first = 0;
+    for (int k = program->first; k < program->first + program->n_phase; k++) {
+        struct frx_fused_phase *phase = &f->args.phase[k];
+        if (phase->n_piece == 0) continue;
+        program->n_piece += phase->n_piece;
+        if (before)
+            before->n_next = first_batch(program, phase);
+        else
+            program->n_first = first_batch(program, phase);
+        before = phase;
+    }
+    if (before) before->n_next = program->n_first;
+    program->weight = (uint32_t)f->n_weight;
+    f->n_weight += (size_t)FRX_FUSED_DENSE * 32 * (program->n_piece + program->n_first);
+}
+
+static void add_program(struct fused *f, int exact, int forces) {
+    struct frx_fused_program *program = &f->args.program[f->args.n_program++];
+    program->first = f->args.n_program > 1 ? f->args.program[0].n_phase : 0;
+    program->exact = exact;
+    add_forward(f);
+    if (forces) add_backward(f);
+    link(f, program);
+}
+
+/* ---- arrays ---- */
+
+static struct array take(struct fused *f, int width) {
+    const struct array array = {f->operand_units, width};
+    f->operand_units += f->args.n_bead * (width / 8 + 1);
+    return array;
+}
+
+static int take_constants(struct fused *f, int n) {
+    const int begin = f->args.n_constant;
+    f->args.n_constant += n;
+    return begin;
+}
+
+static void lay_out_operands(struct fused *f) {
+    const int n_interaction = f->args.n_interaction,
+              back = f->output_width[0] + (n_interaction - 1) * f->filter;
+    int widest = back > n_interaction * f->hidden ? back : n_interaction * f->hidden;
+    f->message = take(f, f->filter);
+    f->t = take(f, n_interaction * f->hidden);
+    f->back = take(f, back);
+    f->to_lin2 = take(f, f->hidden);
+    for (int k = 0; k < f->n_hidden_layer; k++) {
+        f->y[k] = take(f, f->output_width[k]);
+        if (k > 0) f->u[k] = take(f, f->output_width[k]);
+    }
+    f->args.layout.zero = 16 * f->operand_units;
+    f->operand_units += widest / 8 + 1; /* no operand is wider */
+    f->args.last = part_of(&f->y[f->n_hidden_layer - 1], 0);
+}
+
+static void lay_out_constants(struct fused *f) {
+    for (int l = 0; l < f->args.n_interaction; l++) f->bias_lin2[l] = take_constants(f, f->hidden);
+    for (int l = 1; l <= f->args.n_interaction; l++)
+        f->base_of[l] =
+            take_constants(f, f->args.n_bead * (l < f->args.n_interaction ? f->filter : f->output_width[0]));
+    for (int k = 1; k < f->n_hidden_layer; k++) f->bias_output[k] = take_constants(f, f->output_width[k]);
+    f->args.last_weight = take_constants(f, f->args.last_width);
 }
 
 static int count_places(const struct frx_system *system) {
@@ -198,12 +293,89 @@ static int count_places(const struct frx_system *system) {
     return n;
 }
 
+/* Everything about a system that does not depend on its numbers; f is zero before. Returns 0 if it is too
+ * large. */
+static int describe(struct fused *f, const struct frx_system *system, int exact_forces) {
+    const struct frx_network *net = system->network;
+    struct frx_fused_args *args = &f->args;
+    const int n_hidden_layer = net->output.n_layer > 1 ? net->output.n_layer - 1 : 1;
+    if (system->n_bead > FRX_FUSED_MAX_BEAD || net->n_interaction > FRX_FUSED_MAX_LAYER ||
+        n_hidden_layer > FRX_FUSED_MAX_OUTPUT || net->n_hidden > FRX_FUSED_MAX_WIDTH ||
+        net->n_filter > FRX_FUSED_MAX_WIDTH)
+        return 0;
+    f->system = system;
+    f->exact_forces = exact_forces;
+    f->n_place = count_places(system);
+    f->n_hidden_layer = n_hidden_layer;
+    f->hidden = padded(net->n_hidden);
+    f->filter = padded(net->n_filter);
+    for (int k = 0; k < n_hidden_layer; k++) {
+        if (net->output.layer[k].n_out > FRX_FUSED_MAX_WIDTH) return 0;
+        f->output_width[k] = padded(net->output.layer[k].n_out);
+    }
+    args->n_bead = system->n_bead;
+    args->n_pair = FRX_FUSED_PAIR(system->n_bead);
+    args->n_interaction = net->n_interaction;
+    args->n_filter = f->filter;
+    args->last_width = f->output_width[n_hidden_layer - 1];
+    lay_out_operands(f);
+    lay_out_constants(f);
+    add_program(f, exact_forces, 1);
+    if (!exact_forces) add_program(f, 1, 0);
+    return 1;
+}
+
+static size_t plan(struct fused *f, size_t limit) {
+    return frx_fused_plan(&f->args, f->operand_units, f->n_place, f->exact_forces, limit, &f->args.layout);
+}
+
+int frx_fused_takes(const struct frx_system *system) {
+    struct fused f = {};
+    return system->network && describe(&f, system, 1) && plan(&f, LEAST_SHARED) <= LEAST_SHARED;
+}
+
+/* ---- life ---- */
+
+static void fused_destroy(struct frx_gpu_network *network) {
+    if (!network) return;
+    frx_filter_table_clear(&fused_of(network)->table);
+    free(network);
+}
+
+/* The power of two that brings a number to [64, 128): far from where halves end, on both sides. */
+static double power_of_two_for(double largest) {
+    return largest > 0 ? exp2(6 - floor(log2(largest))) : 1;
+}
+
 /* The last layer's gradient by its input is brought near 4, from where it can grow 10,000 times. */
 static float gradient_scale(const struct frx_network *net) {
     const struct frx_dense *last = &net->output.layer[net->output.n_layer - 1];
-    double largest = 0;
-    for (int k = 0; k < last->n_in; k++) largest = fmax(largest, fabs(net->scale * last->weight[k]));
+    double largest = net->output.n_layer > 1 ? 0 : fabs(net->scale);
+    for (int k = 0; k < last->n_in && net->output.n_layer > 1; k++)
+        largest = fmax(largest, fabs(net->scale * last->weight[k]));
     return largest > 0 ? (float)exp2(2 - floor(log2(largest))) : 1.0f;
+}
+
+/* Values of a spline lie between its coefficients, slopes between their differences times the density. */
+static void scale_filters(const struct frx_filter_table *table, struct frx_fused_args *args) {
+    double density = 0;
+    for (int s = 0; s < table->grid.n_segment; s++) density = fmax(density, table->grid.segment[s].density);
+    for (int l = 0; l < table->n_interaction; l++) {
+        const size_t n = (size_t)table->grid.n_row * table->n_filter;
+        const double *c = table->coefficient + l * n;
+        double value = 0, slope = 0;
+        for (size_t k = 0; k < n; k++) {
+            value = fmax(value, fabs(c[k]));
+            if (k >= (size_t)table->n_filter)
+                slope = fmax(slope, density * fabs(c[k] - c[k - table->n_filter]));
+        }
+        args->value_scale[l] = (float)power_of_two_for(value);
+        args->slope_scale[l] = (float)power_of_two_for(slope);
+        args->slope_unscale[l] = 1 / args->slope_scale[l];
+    }
+    for (struct frx_fused_phase *phase = args->phase; phase < args->phase + FRX_FUSED_MAX_PHASE; phase++) {
+        phase->value_unscale = 1 / args->value_scale[phase->layer];
+    }
 }
 
 static enum frx_status fused_create(const struct frx_system *system, const struct frx_engine_options *options,
@@ -215,12 +387,12 @@ static enum frx_status fused_create(const struct frx_system *system, const struc
     f->base.ops = exact ? &frx_network_fused_single : &frx_network_fused_mixed;
     f->base.n_rep = options->n_rep;
     f->base.n_bead = system->n_bead;
-    f->system = system;
-    f->exact_backward = exact;
-    f->n_place = count_places(system);
-    const enum frx_status status = frx_filter_table_create(
-        net, options->table_tolerance > 0 ? options->table_tolerance : FRX_FILTER_TOLERANCE_SINGLE,
-        &f->table);
+    const enum frx_status status =
+        describe(f, system, exact)
+            ? frx_filter_table_create(
+                  net, options->table_tolerance > 0 ? options->table_tolerance : FRX_FILTER_TOLERANCE_SINGLE,
+                  &f->table)
+            : FRX_FAIL(FRX_ERR_UNSUPPORTED, "a network too large for steps in one kernel");
     if (status != FRX_OK) {
         fused_destroy(&f->base);
         return status;
@@ -229,16 +401,13 @@ static enum frx_status fused_create(const struct frx_system *system, const struc
     f->base.table_error_value = f->table.error_value;
     f->base.table_error_slope = f->table.error_slope;
     struct frx_fused_args *args = &f->args;
-    args->n_bead = system->n_bead;
-    args->n_pair = FRX_FUSED_PAIR(system->n_bead);
-    args->n_interaction = net->n_interaction;
-    args->n_hidden = padded(net->n_hidden);
-    args->n_filter = padded(net->n_filter);
-    args->grid = f->table.grid;
     const struct frx_dense *last = &net->output.layer[net->output.n_layer - 1];
-    args->last_bias = last->bias ? (float)last->bias[0] : 0.0f;
+    args->grid = f->table.grid;
+    args->last_bias = last->bias && net->output.n_layer > 1 ? (float)last->bias[0] : 0.0f;
     args->energy_scale = (float)net->scale;
-    args->gradient_scale = gradient_scale(net);
+    args->seed = args->energy_scale * gradient_scale(net);
+    args->force_scale = 1 / gradient_scale(net);
+    scale_filters(&f->table, args);
     *network = &f->base;
     return FRX_OK;
 }
@@ -248,149 +417,110 @@ static size_t fused_host_bytes(const struct frx_gpu_network *network) {
     return sizeof(struct fused) + sizeof(double) * t->n_interaction * (size_t)t->grid.n_row * t->n_filter;
 }
 
-/* ---- shapes ---- */
-
-static const struct frx_fused_shape shapes[] = {{1, 1, 2, 12}, {1, 1, 2, 4}};
-enum { n_shape = sizeof shapes / sizeof shapes[0] };
-
-/* Build and lay out for a shape. Returns 0 if it does not fit. */
-static int try_shape(struct fused *f, const struct frx_fused_shape *shape, size_t limit) {
-    f->shape = *shape;
-    if (f->shape.replicas * f->args.n_bead > 8 * f->shape.n_tile)
-        f->shape.replicas = 8 * f->shape.n_tile / f->args.n_bead;
-    if (f->shape.replicas < 1) return 0;
-    f->args.replicas = f->shape.replicas;
-    build(f);
-    return frx_fused_plan(&f->shape, &f->args, f->n_kept, f->n_place, limit, &f->args.layout);
-}
-
-static size_t larger(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-
-static int n_block(const struct fused *f) {
-    return (f->base.n_rep + f->shape.replicas - 1) / f->shape.replicas * f->shape.cluster;
-}
-
-/* Sizes are those of the worst case, because the device is not known yet: any shape, and in scratch memory
- * all that can be. */
+/* Scratch memory is that of the worst case, because the device is not known yet. */
 static void fused_layout(struct frx_gpu_network *network, struct frx_arena *arena) {
     struct fused *f = fused_of(network);
     const struct frx_fused_args *args = &f->args;
-    size_t scratch = 0, stream = 0, constant = 0;
-    for (int k = 0; k < n_shape; k++) {
-        if (!try_shape(f, &shapes[k], SIZE_MAX)) continue; /* everything movable lies from x on */
-        const size_t cluster = (size_t)f->shape.cluster,
-                     movable = (size_t)(args->layout.shared_words - args->layout.x.word);
-        scratch = larger(scratch, (size_t)n_block(f) * (movable + 8 * 32));
-        stream = larger(stream, cluster * args->stream_size);
-        constant = larger(constant, cluster * args->n_constant);
-    }
-    FRX_TAKE(arena, f->d_weight, stream);
-    FRX_TAKE(arena, f->d_constant, constant);
+    (void)plan(f, 0);
+    FRX_TAKE(arena, f->d_weight, f->n_weight);
+    FRX_TAKE(arena, f->d_constant, args->n_constant);
     FRX_TAKE(arena, f->d_table, (size_t)args->n_interaction * args->grid.n_row * args->n_filter);
-    FRX_TAKE(arena, f->d_embedding, (size_t)args->n_bead * args->n_hidden);
     FRX_TAKE(arena, f->d_h_first, (size_t)args->n_bead * args->n_filter);
-    FRX_TAKE(arena, f->d_pair, 2 * (size_t)args->n_pair);
-    FRX_TAKE(arena, f->d_scratch, scratch);
-}
-
-static enum frx_status choose_shape(struct fused *f) {
-    int device, major;
-    size_t limit, all;
-    FRX_CUDA(cudaGetDevice(&device));
-    FRX_CUDA(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-    FRX_TRY(frx_device_shared_memory(&limit, &all));
-    for (int k = 0; k < n_shape; k++) {
-        if (shapes[k].cluster > 1 && major < 9) continue;
-        if (!try_shape(f, &shapes[k], limit)) continue;
-        int n_cluster = 0;
-        FRX_TRY(frx_fused_prepare(&f->shape, 4 * (size_t)f->args.layout.shared_words, &n_cluster));
-        if (n_cluster > 0) return FRX_OK;
-    }
-    return FRX_FAIL(FRX_ERR_INTERNAL, "no shape of the fused kernel fits into %zu bytes of shared memory",
-                    limit);
+    FRX_TAKE(arena, f->d_scratch, (size_t)f->base.n_rep * args->layout.scratch_words);
 }
 
 /* ---- upload ---- */
 
-static double weight_at(const struct frx_dense *dense, int transpose, int out, int in) {
-    const int row = transpose ? in : out, column = transpose ? out : in;
-    if (row >= dense->n_out || column >= dense->n_in) return 0;
-    return dense->weight[(size_t)row * dense->n_in + column];
-}
-
-/* 16 x 16 weights from (out, in) on as operand A (mma.cuh); returns what follows. */
-static half *pack_unit(const struct product *product, double scale, int exact, int out, int in, half *to) {
-    for (int part = 0; part < 1 + exact; part++)
-        for (int lane = 0; lane < 32; lane++)
-            for (int k = 0; k < 8; k++) {
-                const int row = out + lane / 4 + 8 * (k / 2 % 2),
-                          column = in + 2 * (lane % 4) + k % 2 + 8 * (k / 4);
-                const double value = scale * weight_at(product->dense, product->transpose, row, column);
-                const half high = __float2half_rn((float)value);
-                *to++ = part == 0 ? high : __float2half_rn((float)(value - (double)__half2float(high)));
-            }
+/* Piece by piece, as multiply_batch takes them (fused_dense.cuh). */
+static half *pack_product(const struct frx_fused_program *program, const struct frx_fused_phase *phase,
+                          int n_in, const double *matrix, double scale, int warp, half *to) {
+    const int passes = n_pass(program, phase), tiles = phase->tiles / passes;
+    const int n_unit = n_in / 16 * tiles / 2;
+    for (int u = 0; u < passes * n_unit; u++)
+        for (int part = 0; part < 1 + program->exact; part++)
+            for (int lane = 0; lane < 32; lane++)
+                for (int k = 0; k < 8; k++) {
+                    const int pair = 2 * (u % n_unit) + k / 4, step = pair / tiles;
+                    const int tile = u / n_unit * tiles + pair % tiles;
+                    const int out = 8 * (phase->tiles * warp + tile) + lane / 4,
+                              in = 16 * step + 2 * (lane % 4) + 8 * (k / 2 % 2) + k % 2;
+                    const double value = scale * matrix[(size_t)out * n_in + in];
+                    const half high = __float2half_rn((float)value);
+                    *to++ = part == 0 ? high : __float2half_rn((float)(value - (double)__half2float(high)));
+                }
     return to;
 }
 
-/* All products of one warp, then the first pieces again. */
-static half *pack_stream(const struct fused *f, int rank, int w, half *to) {
-    enum { n_half = 16 * 16 }; /* in a piece */
-    const half *start = to;
-    for (int k = 0; k < f->n_product; k++) {
-        const struct product *product = &f->product[k];
-        const struct frx_fused_phase *phase = &f->args.phase[product->phase];
-        const double scale = weight_scale(product->dense);
-        int begin, n;
-        for (int step = 0; step < phase->n_step; step++)
-            for (int tile = 0; tile < phase->n_tile; tile++)
-                if (share_of(phase, w, tile, &begin, &n) && step >= begin && step < begin + n)
-                    to = pack_unit(product, scale, phase->exact, 16 * (rank * phase->n_tile + tile),
-                                   16 * step, to);
-    }
-    if (to > start) /* otherwise there is nothing to repeat, and nobody looks at it */
-        for (int k = 0; k < f->shape.depth * n_half; k++) to[k] = start[k];
-    return to + f->shape.depth * n_half;
-}
-
-static void pack_streams(const struct fused *f, half *to) {
-    for (int rank = 0; rank < f->shape.cluster; rank++)
-        for (int w = 0; w < FRX_FUSED_DENSE; w++) to = pack_stream(f, rank, w, to);
-}
-
-/* Every block's share of the biases and last weights. */
-static void pack_constants(const struct fused *f, float *to) {
-    const struct frx_mlp *output = &f->system->network->output;
-    const struct frx_dense *last = &output->layer[output->n_layer - 1];
-    for (int rank = 0; rank < f->shape.cluster; rank++, to += f->args.n_constant) {
+static enum frx_status pack_weights(struct fused *f, half *to) {
+    enum { n_half = 32 * 8 }; /* in a piece */
+    for (int p = 0; p < f->args.n_program; p++) {
+        const struct frx_fused_program *program = &f->args.program[p];
+        const size_t stream = (size_t)n_half * (program->n_piece + program->n_first);
+        half *start = to + 8 * (size_t)program->weight;
+        size_t done = 0;
         for (int k = 0; k < f->n_product; k++) {
             const struct product *product = &f->product[k];
-            const struct frx_fused_phase *phase = &f->args.phase[product->phase];
-            const int n = 16 * phase->n_tile;
-            if (product->transpose || phase->task == FRX_FUSED_FEATURES || !product->dense->bias) continue;
-            for (int c = 0; c < n && rank * n + c < product->dense->n_out; c++)
-                to[phase->bias + c] = (float)product->dense->bias[rank * n + c];
+            struct frx_fused_phase *phase = &f->args.phase[product->phase];
+            if (product->phase < program->first || product->phase >= program->first + program->n_phase)
+                continue;
+            const size_t n = (size_t)product->n_out * product->n_in;
+            double *matrix = (double *)calloc(n, sizeof *matrix), largest = 0;
+            if (!matrix) return FRX_FAIL(FRX_ERR_MEMORY, "no memory for a layer");
+            matrix_of(f, product, matrix);
+            for (size_t i = 0; i < n; i++) largest = fmax(largest, fabs(matrix[i]));
+            const double scale = power_of_two_for(largest);
+            phase->unscale = (float)(1 / scale);
+            for (int w = 0; w < FRX_FUSED_DENSE; w++)
+                (void)pack_product(program, phase, product->n_in, matrix, scale, w,
+                                   start + w * stream + done);
+            done += (size_t)n_half * phase->n_piece;
+            free(matrix);
         }
-        const int n = f->args.n_constant - f->args.last_weight;
-        for (int c = 0; c < n && rank * n + c < last->n_in; c++)
-            to[f->args.last_weight + c] = (float)last->weight[rank * n + c];
+        for (int w = 0; w < FRX_FUSED_DENSE; w++)
+            memcpy(start + w * stream + done, start + w * stream,
+                   (size_t)n_half * program->n_first * sizeof *to);
+    }
+    return FRX_OK;
+}
+
+static void copy_bias(const struct frx_dense *dense, float *to) {
+    for (int c = 0; c < dense->n_out && dense->bias; c++) to[c] = (float)dense->bias[c];
+}
+
+/* reader(l) (x_0 + sum_{k<l} a_k) and the reader's own bias, of a bead. */
+static void base_features(const struct fused *f, int l, int bead, float *to) {
+    const struct frx_network *net = f->system->network;
+    const struct frx_dense *read = reader(f, l);
+    for (int r = 0; r < read->n_out; r++) {
+        double sum = read->bias ? read->bias[r] : 0;
+        for (int h = 0; h < net->n_hidden; h++) {
+            double x = net->embedding[(size_t)f->system->beads.type[bead] * net->n_hidden + h];
+            for (int k = 0; k < l; k++)
+                x += net->interaction[k].lin.bias ? net->interaction[k].lin.bias[h] : 0;
+            sum += read->weight[(size_t)r * read->n_in + h] * x;
+        }
+        to[r] = (float)sum;
     }
 }
 
-/* x and h = W1 x of the first interaction, rows of the beads. */
-static void pack_first(const struct fused *f, float *embedding, float *h) {
+static void pack_constants(const struct fused *f, float *constant, float *h_first) {
     const struct frx_network *net = f->system->network;
-    const struct frx_dense *lin1 = &net->interaction[0].lin1;
+    const int n_interaction = net->n_interaction;
+    for (int l = 0; l < n_interaction; l++) copy_bias(&net->interaction[l].lin2, constant + f->bias_lin2[l]);
     for (int i = 0; i < f->args.n_bead; i++) {
-        const double *x = net->embedding + (size_t)f->system->beads.type[i] * net->n_hidden;
-        for (int c = 0; c < net->n_hidden; c++) embedding[i * f->args.n_hidden + c] = (float)x[c];
-        for (int c = 0; c < net->n_filter; c++) {
-            double sum = 0;
-            for (int k = 0; k < net->n_hidden; k++) sum += lin1->weight[(size_t)c * net->n_hidden + k] * x[k];
-            h[i * f->args.n_filter + c] = (float)sum;
-        }
+        base_features(f, 0, i, h_first + (size_t)i * f->filter);
+        for (int l = 1; l <= n_interaction; l++)
+            base_features(f, l, i,
+                          constant + f->base_of[l] +
+                              (size_t)i * (l < n_interaction ? f->filter : f->output_width[0]));
     }
+    for (int k = 1; k < f->n_hidden_layer; k++) copy_bias(output_layer(f, k), constant + f->bias_output[k]);
+    const struct frx_dense *last = output_layer(f, net->output.n_layer - 1);
+    float *weight = constant + f->args.last_weight;
+    if (net->output.n_layer == 1)
+        weight[0] = 1;
+    else
+        for (int c = 0; c < last->n_in; c++) weight[c] = (float)last->weight[c];
 }
 
 static void pack_table(const struct fused *f, float *to) {
@@ -400,51 +530,44 @@ static void pack_table(const struct fused *f, float *to) {
             to[row * f->args.n_filter + c] = (float)table->coefficient[row * table->n_filter + c];
 }
 
+static enum frx_status copy_all(struct fused *f, float *host) {
+    const struct frx_fused_args *args = &f->args;
+    const size_t n_table = (size_t)args->n_interaction * args->grid.n_row * args->n_filter,
+                 n_h = (size_t)args->n_bead * args->n_filter;
+    float *table = host + 4 * f->n_weight, *constant = table + n_table, *h = constant + args->n_constant;
+    FRX_TRY(pack_weights(f, (half *)host));
+    pack_table(f, table);
+    pack_constants(f, constant, h);
+    FRX_CUDA(cudaMemcpy(f->d_weight, host, f->n_weight * sizeof *f->d_weight, cudaMemcpyHostToDevice));
+    FRX_CUDA(cudaMemcpy(f->d_table, table, n_table * sizeof *table, cudaMemcpyHostToDevice));
+    FRX_CUDA(
+        cudaMemcpy(f->d_constant, constant, args->n_constant * sizeof *constant, cudaMemcpyHostToDevice));
+    FRX_CUDA(cudaMemcpy(f->d_h_first, h, n_h * sizeof *h, cudaMemcpyHostToDevice));
+    return FRX_OK;
+}
+
 static enum frx_status fused_upload(struct frx_gpu_network *network, cudaStream_t stream) {
     struct fused *f = fused_of(network);
     struct frx_fused_args *args = &f->args;
+    size_t limit, all;
     (void)stream;
-    FRX_TRY(choose_shape(f));
-    const size_t n_weight = (size_t)f->shape.cluster * args->stream_size,
-                 n_table = (size_t)args->n_interaction * args->grid.n_row * args->n_filter,
-                 n_constant = (size_t)f->shape.cluster * args->n_constant,
-                 n_embedding = (size_t)args->n_bead * args->n_hidden,
-                 n_h = (size_t)args->n_bead * args->n_filter;
-    float *host = (float *)calloc(4 * n_weight + n_table + n_constant + n_embedding + n_h, sizeof *host);
+    FRX_TRY(frx_device_shared_memory(&limit, &all));
+    const size_t needed = plan(f, limit);
+    if (needed > limit)
+        return FRX_FAIL(FRX_ERR_UNSUPPORTED, "a step in one kernel needs %zu bytes of shared memory, not %zu",
+                        needed, limit);
+    FRX_TRY(frx_fused_prepare(args));
+    float *host =
+        (float *)calloc(4 * f->n_weight + (size_t)args->n_interaction * args->grid.n_row * args->n_filter +
+                            args->n_constant + (size_t)args->n_bead * args->n_filter,
+                        sizeof *host);
     if (!host) return FRX_FAIL(FRX_ERR_MEMORY, "no memory for a copy of the network");
-    float *table = host + 4 * n_weight, *constant = table + n_table, *embedding = constant + n_constant,
-          *h = embedding + n_embedding;
-    uint8_t pair[2 * FRX_FUSED_PAIR(FRX_FUSED_MAX_BEAD)], *next = pair;
-    pack_streams(f, (half *)host);
-    pack_table(f, table);
-    pack_constants(f, constant);
-    pack_first(f, embedding, h);
-    for (int i = 0; i < args->n_bead; i++)
-        for (int j = i + 1; j < args->n_bead; j++) {
-            *next++ = (uint8_t)i;
-            *next++ = (uint8_t)j;
-        }
-    const struct {
-        void *to;
-        const void *from;
-        size_t bytes;
-    } copy[] = {{f->d_weight, host, n_weight * sizeof *f->d_weight},
-                {f->d_table, table, n_table * sizeof(float)},
-                {f->d_constant, constant, n_constant * sizeof(float)},
-                {f->d_embedding, embedding, n_embedding * sizeof(float)},
-                {f->d_h_first, h, n_h * sizeof(float)},
-                {f->d_pair, pair, 2 * (size_t)args->n_pair}};
-    enum frx_status status = FRX_OK;
-    for (size_t k = 0; k < sizeof copy / sizeof copy[0] && status == FRX_OK; k++)
-        status = frx_cuda_status(cudaMemcpy(copy[k].to, copy[k].from, copy[k].bytes, cudaMemcpyHostToDevice),
-                                 "the network", __FILE__, __LINE__);
+    const enum frx_status status = copy_all(f, host);
     free(host);
     args->weight = f->d_weight;
     args->table = f->d_table;
     args->constant = f->d_constant;
-    args->embedding = f->d_embedding;
     args->h_first = f->d_h_first;
-    args->pair = f->d_pair;
     args->scratch = f->d_scratch;
     return status;
 }
@@ -452,8 +575,7 @@ static enum frx_status fused_upload(struct frx_gpu_network *network, cudaStream_
 static enum frx_status fused_steps(struct frx_gpu_network *network, const struct frx_gpu_state *state,
                                    const struct frx_gpu_prior *prior, const struct frx_integrator *integrator,
                                    int n_step, int with_energy, cudaStream_t stream) {
-    const struct fused *f = fused_of(network);
-    return frx_fused_launch(&f->shape, &f->args, state, prior, integrator, n_step, with_energy, stream);
+    return frx_fused_launch(&fused_of(network)->args, state, prior, integrator, n_step, with_energy, stream);
 }
 
 const struct frx_network_ops frx_network_fused_single = {"single precision, steps in one kernel",

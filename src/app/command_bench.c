@@ -45,10 +45,12 @@ static void print_text(const struct bench *bench, FILE *out) {
     double sum = 0;
     for (int i = 0; i < stages->n_stage; i++) sum += stages->stage[i].seconds;
     fprintf(out, "\n%-18s %12s %8s\n", "stage", "us per step", "share");
-    for (int i = 0; i < stages->n_stage; i++)
+    for (int i = 0; i < stages->n_stage; i++) {
+        if (stages->stage[i].seconds == 0) continue; /* the engine has other stages for this system */
         fprintf(out, "%-18s %12.2f %6.1f %%\n", stages->stage[i].name,
                 stages->stage[i].seconds * 1e6 / (double)bench->stages.n_step,
                 100 * stages->stage[i].seconds / sum);
+    }
 }
 
 static void print_json(const struct bench *bench, FILE *out) {

@@ -51,8 +51,7 @@ struct frx_engine_options {
     int n_thread;           /* CPU threads; 0: as OpenMP decides */
     int device;             /* CUDA device ordinal; ignored by the CPU engine */
     int time_stages; /* CUDA: time every stage for the report, which slows the run; the CPU always does */
-    int one_kernel; /* CUDA: whole steps of molecules of up to 16 beads in one kernel: faster, not the default
-                       before all physics cases have run with it (docs/performance.md) */
+    int separate_kernels; /* CUDA: small molecules too by kernels for each layer, not whole steps in one */
 };
 
 /* Host views of consecutive slots' configurations; any pointer may be NULL (not wanted / not given). Owned by

@@ -1,6 +1,6 @@
 /* Speed of the CUDA engine on molecules like 1ENH (globule.h), and how far that is from what the GPU can do.
  *
- *   bench_cuda [single|mixed] [one-kernel] [beads n] [hidden n] [interactions n] [steps n] replicas ..
+ *   bench_cuda [single|mixed] [separate-kernels] [beads n] [hidden n] [interactions n] [steps n] replicas ..
  *   bench_cuda table      10, 50, 269 and 1,000 beads, 1 to 4,096 replicas, both precisions
  *
  * Prints one line per number of replicas: time per step, replica-steps/s, memory; except in a table also the
@@ -198,8 +198,8 @@ int main(int argc, char **argv) {
             table(model, options);
         else if (strcmp(argv[k], "single") == 0)
             options.precision = FRX_PRECISION_SINGLE;
-        else if (strcmp(argv[k], "one-kernel") == 0)
-            options.one_kernel = 1;
+        else if (strcmp(argv[k], "separate-kernels") == 0)
+            options.separate_kernels = 1;
         else if (strcmp(argv[k], "mixed") == 0)
             options.precision = FRX_PRECISION_MIXED;
         else if (k + 1 < argc && strcmp(argv[k], "beads") == 0)

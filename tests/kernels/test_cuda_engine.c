@@ -17,13 +17,8 @@ static const struct frx_engine_class *const gpu = &frx_cuda_engine, *const cpu =
 static int is_short; /* under a sanitizer: every kernel, but few steps, replicas and beads */
 
 static struct frx_engine_options options_for(enum frx_precision precision, int n_rep) {
-    return (struct frx_engine_options){.n_rep = n_rep,
-                                       .precision = precision,
-                                       .timestep = 0.002,
-                                       .friction = 1,
-                                       .seed = 7,
-                                       .n_thread = 2,
-                                       .one_kernel = 1};
+    return (struct frx_engine_options){
+        .n_rep = n_rep, .precision = precision, .timestep = 0.002, .friction = 1, .seed = 7, .n_thread = 2};
 }
 
 static struct frx_engine *make(const struct frx_engine_class *class, const struct frx_system *system,
@@ -85,7 +80,7 @@ static void compare(const char *name, const struct frx_system *system, enum frx_
     for (int r = 0; r < N; r++) shake(system, r, x + r * size);
     struct frx_engine_options options = options_for(precision, N);
     const struct frx_engine_options exact = options_for(FRX_PRECISION_DOUBLE, N);
-    options.one_kernel = !separate_kernels;
+    options.separate_kernels = separate_kernels;
     struct frx_engine *a = make(gpu, system, &options), *b = make(cpu, system, &exact);
     CHECK_OK(gpu->set_state(a, 0, N, &(struct frx_state_view){.positions = x}));
     CHECK_OK(cpu->set_state(b, 0, N, &(struct frx_state_view){.positions = x}));

@@ -12,7 +12,7 @@ struct frx_engine_options physics_options(const struct physics_case *c, int n_re
                                        .seed = 2024,
                                        .n_thread = 1,
                                        .device = c->device,
-                                       .one_kernel = !c->separate_kernels};
+                                       .separate_kernels = c->separate_kernels};
 }
 
 struct frx_engine *physics_engine(const struct physics_case *c, const struct frx_system *system,

@@ -11,7 +11,7 @@ struct physics_case {
     const struct frx_engine_class *engine;
     enum frx_precision precision;
     int device;           /* CUDA ordinal */
-    int separate_kernels; /* CUDA: without one_kernel of the engine's options */
+    int separate_kernels; /* CUDA: as in the engine's options */
 };
 
 int physics_check_engine(const struct physics_case *c); /* all of the following */
