@@ -75,14 +75,15 @@ static enum frx_status try_out(struct frx_session *session, struct plan *plan) {
 static void print_plan(const struct frx_session *session, const struct plan *plan, FILE *out) {
     char a[FRX_NUMBER_SIZE], b[FRX_NUMBER_SIZE];
     if (plan->fewest == plan->most)
-        fprintf(out, "  per rank  %d replicas", plan->most);
+        fprintf(out, "  per rank  %d replica%s", plan->most, plan->most == 1 ? "" : "s");
     else
         fprintf(out, "  per rank  %d or %d replicas", plan->fewest, plan->most);
     fprintf(out, ", %s of memory", frx_bytes(plan->host_bytes + plan->buffer_bytes, a));
     if (plan->device_bytes > 0) fprintf(out, " and %s on the GPU", frx_bytes(plan->device_bytes, a));
-    fprintf(out, "\n  results   %s: %s frames", frx_bytes((double)plan->file_bytes, a),
-            frx_number(plan->n_frame, b));
-    fprintf(out, " and %s exchange events\n", frx_number(plan->n_exchange, b));
+    fprintf(out, "\n  results   %s: %s frame%s", frx_bytes((double)plan->file_bytes, a),
+            frx_number(plan->n_frame, b), plan->n_frame == 1 ? "" : "s");
+    fprintf(out, " and %s exchange event%s\n", frx_number(plan->n_exchange, b),
+            plan->n_exchange == 1 ? "" : "s");
     if (session->system.known_answer)
         fprintf(out, "  verified  known answer met: energy within %.1e, forces within %.1e\n",
                 plan->verification.energy_error, plan->verification.force_error);

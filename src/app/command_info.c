@@ -70,8 +70,10 @@ static void describe_mixing(const struct frx_file_info *info, FILE *out) {
 static void describe_run(const struct frx_file_info *info, FILE *out) {
     char number[FRX_NUMBER_SIZE], last[FRX_NUMBER_SIZE];
     fprintf(out, "system     %s\n", info->system_path);
-    fprintf(out, "replicas   %d temperatures", info->n_rung);
-    if (info->n_rung > 0)
+    fprintf(out, "replicas   %d temperature%s", info->n_rung, info->n_rung == 1 ? "" : "s");
+    if (info->n_rung == 1)
+        fprintf(out, ", %.5g K", FRX_KELVIN_OF_BETA(info->beta[0]));
+    else if (info->n_rung > 1)
         fprintf(out, " from %.5g to %.5g K", FRX_KELVIN_OF_BETA(info->beta[0]),
                 FRX_KELVIN_OF_BETA(info->beta[info->n_rung - 1]));
     fprintf(out, ", %d ladder%s\n", info->n_ladder, info->n_ladder == 1 ? "" : "s");

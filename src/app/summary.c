@@ -154,7 +154,8 @@ void frx_summary_print(const struct frx_summary *summary, FILE *out) {
             frx_duration(summary->seconds, wall), frx_figure(rate * summary->session->n_slot, all),
             frx_figure(rate, each));
     print_shares(summary, out);
-    fprintf(out, "%s frames in %s\n", frx_number(summary->n_frame, frames), summary->session->config.output);
+    fprintf(out, "%s frame%s in %s\n", frx_number(summary->n_frame, frames), summary->n_frame == 1 ? "" : "s",
+            summary->session->config.output);
     clear_content(&content);
 }
 
