@@ -19,8 +19,8 @@
  *
  * A program is a list of phases: a dense layer on tensor cores by FRX_FUSED_DENSE warps, each of which owns a
  * range of channels, what becomes of its sums, and messages of these channels by the same warp. A barrier of
- * the dense warps ends a phase. The other FRX_FUSED_HELPER warps find pairs, evaluate filters ahead of time,
- * the priors and the noise of the next step, and add up slopes of pairs while the way back goes on.
+ * the dense warps ends a phase. The other FRX_FUSED_HELPER warps evaluate filters ahead of time, the priors
+ * and the noise of the next step, and add up slopes of pairs while the way back goes on.
  *
  * Numbers: exact layers multiply sums of two halves (22 bits) in three products; others multiply halves, the
  * 16 bits of mixed precision. Mixed precision makes forces by a program that is not exact, and energies,
@@ -97,7 +97,6 @@ struct frx_fused_layout {
     int32_t zero; /* bytes to an operand of one row of zeros */
     int32_t position, velocity, force, noise, prior_force; /* [n_bead][3] */
     int32_t place_force;                                   /* [n_place][3] */
-    int32_t pair_bead;                                     /* [n_pair] i | j << 8 */
     int32_t pair_t, pair_density, pair_row;                /* [n_pair], of those within reach */
     int32_t pair_direction;                                /* [n_pair][3] from j to i */
     int32_t near;                                          /* [n_bead] neighbours, a bit for each bead */

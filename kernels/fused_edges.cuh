@@ -1,6 +1,6 @@
 /* Pairs of beads in a fused step: who is near whom, filters, messages, slopes, forces.
  *
- * Pairs i < j have a number, row by row, and a thread each. Filters of the pairs within reach are evaluated
+ * Pairs i < j have a number, row by row. Filters of the pairs within reach are evaluated
  * once per step, from the float table in L2: as floats W (exact programs; W' beside them if there is a way
  * back), or as two halves, W and W', in one word. Sums over neighbours run from the first bead to the last.
  */
@@ -14,33 +14,32 @@ static __device__ __forceinline__ int pair_number(int n_bead, int i, int j) {
     return low * (2 * n_bead - low - 1) / 2 + high - low - 1;
 }
 
-/* Distances; who is near whom. near and n_active are zero before. A thread for each pair. */
-template <typename block> static __device__ __forceinline__ void find_pairs(const block &b, int pair) {
+/* Who is near whom: distances, neighbours of each bead in ascending order, pairs within reach. n_active is
+ * zero before. A thread for each bead and each of FRX_FUSED_MAX_BEAD others; whole warps. */
+template <typename block> static __device__ __forceinline__ void find_pairs(const block &b, int thread) {
     const struct frx_fused_args &a = b.args;
     const struct frx_fused_layout &at = a.layout;
-    if (pair >= a.n_pair) return;
-    const int beads = b.integer_at(at.pair_bead)[pair], i = beads & 0xff, j = beads >> 8;
-    const float3 d = load3(b.at(at.position), i) - load3(b.at(at.position), j);
+    const int bead = thread / FRX_FUSED_MAX_BEAD, j = thread % FRX_FUSED_MAX_BEAD;
+    const bool is_pair = bead < a.n_bead && j < a.n_bead && j != bead;
+    float3 d = make_float3(0, 0, 0);
+    if (is_pair) d = load3(b.at(at.position), bead) - load3(b.at(at.position), j);
     const float r = __fsqrt_rn(dot(d, d));
-    if (!(r >= a.grid.r_lo && r < a.grid.r_hi)) return;
+    const bool is_near = is_pair && r >= a.grid.r_lo && r < a.grid.r_hi;
+    /* two beads to a warp */
+    const uint32_t warp_near = __ballot_sync(0xffffffffu, is_near);
+    const uint32_t near = warp_near >> (thread % 32 - j) & ((1u << FRX_FUSED_MAX_BEAD) - 1);
+    const int n = __popc(near), pair = pair_number(a.n_bead, bead, j);
+    int *list = b.integer_at(at.neighbour) + bead * FRX_FUSED_MAX_BEAD;
+    if (bead < a.n_bead && j == 0) b.integer_at(at.near)[bead] = (int)near;
+    if (bead < a.n_bead && j >= n && j < (n + 3) / 4 * 4) list[j] = a.n_pair;
+    if (!is_near) return;
+    list[__popc(near & ((1u << j) - 1))] = pair | j << 16;
+    if (bead > j) return;
     b.integer_at(at.pair_row)[pair] =
         frx_filter_place(&a.grid, r, &b.at(at.pair_t)[pair], &b.at(at.pair_density)[pair]);
     store3(b.at(at.pair_direction), pair, __frcp_rn(r) * d);
-    atomicOr(b.integer_at(at.near) + i, 1 << j);
-    atomicOr(b.integer_at(at.near) + j, 1 << i);
     /* Which thread works on a pair does not matter to any sum, so the order of this list may be any. */
-    b.integer_at(at.active)[atomicAdd(b.integer_at(at.n_active), 1)] = pair | i << 16 | j << 24;
-}
-
-/* Neighbours of each bead in ascending order. A thread for each bead and each of FRX_FUSED_MAX_BEAD others.
- */
-template <typename block> static __device__ __forceinline__ void list_neighbours(const block &b, int thread) {
-    const int bead = thread / FRX_FUSED_MAX_BEAD, j = thread % FRX_FUSED_MAX_BEAD;
-    if (bead >= b.args.n_bead) return;
-    const int near = b.integer_at(b.args.layout.near)[bead], n = __popc(near);
-    int *list = b.integer_at(b.args.layout.neighbour) + bead * FRX_FUSED_MAX_BEAD;
-    if (near >> j & 1) list[__popc(near & ((1 << j) - 1))] = pair_number(b.args.n_bead, bead, j) | j << 16;
-    if (j >= n && j < (n + 3) / 4 * 4) list[j] = b.args.n_pair;
+    b.integer_at(at.active)[atomicAdd(b.integer_at(at.n_active), 1)] = pair | bead << 16 | j << 24;
 }
 
 static __device__ __forceinline__ void add4(float w, float4 a, float4 *sum) {

@@ -43,7 +43,7 @@ static __device__ __forceinline__ void draw_noise(const block &b, const struct f
 
 /* ---- what a bead's warp or thread does ---- */
 
-/* B A O A of a step; nobody is near yet. */
+/* B A O A of a step. */
 template <typename block>
 static __device__ __forceinline__ void begin_step(const block &b, const struct frx_gpu_state &state,
                                                   const struct frx_integrator &integrator, int64_t step,
@@ -97,11 +97,6 @@ static __device__ __forceinline__ void bead_energy(const block &b, const struct 
 
 /* ---- the kernel ---- */
 
-template <typename block> static __device__ __forceinline__ void nobody_near(const block &b, int i) {
-    b.integer_at(b.args.layout.near)[i] = 0;
-    if (i == 0) b.integer_at(b.args.layout.n_active)[0] = 0;
-}
-
 template <typename block>
 static __device__ __forceinline__ void load_block(const block &b, const struct frx_gpu_state &state) {
     const struct frx_fused_args &a = b.args;
@@ -116,16 +111,10 @@ static __device__ __forceinline__ void load_block(const block &b, const struct f
     for (int k = threadIdx.x; k < a.n_constant; k += fused_threads) b.at(at.constant)[k] = a.constant[k];
     for (int k = threadIdx.x; k < a.n_bead * a.n_filter; k += fused_threads)
         b.h(0)[k / a.n_filter * b.stride() + k % a.n_filter] = a.h_first[k];
-    for (int k = threadIdx.x; k < a.n_bead * a.n_bead; k += fused_threads) {
-        const int i = k / a.n_bead, j = k % a.n_bead;
-        if (i < j) b.integer_at(at.pair_bead)[pair_number(a.n_bead, i, j)] = i | j << 8;
-    }
     for (int k = threadIdx.x; k < (int)(sizeof a.phase / 4); k += fused_threads)
         b.integer_at(at.phase)[k] = ((const int *)a.phase)[k];
-    if (threadIdx.x < a.n_bead) {
-        nobody_near(b, threadIdx.x);
-        b.at(at.mass)[threadIdx.x] = state.inverse_mass[threadIdx.x];
-    }
+    if (threadIdx.x < a.n_bead) b.at(at.mass)[threadIdx.x] = state.inverse_mass[threadIdx.x];
+    if (threadIdx.x == 0) b.integer_at(at.n_active)[0] = 0;
     for (int k = threadIdx.x; k < a.n_interaction * b.stride(); k += fused_threads)
         b.at(at.filter)[b.filter_row(k / b.stride()) + a.n_pair * b.stride() + k % b.stride()] = 0;
     if (threadIdx.x == 0) b.at(at.thermal)[0] = state.thermal[b.replica];
@@ -168,13 +157,16 @@ static __device__ __forceinline__ void turn(const block &b, const struct frx_gpu
     if (threadIdx.x % 32 > 0) return;
     take_force(b, state, integrator, run.first_step + k, run.n_step > 0, i, network);
     if (k + 1 < run.n_step) begin_step(b, state, integrator, run.first_step + k + 1, i);
-    nobody_near(b, i);
+    if (i == 0) b.integer_at(b.args.layout.n_active)[0] = 0;
 }
 
 /* Filters of the first interaction, by everybody. */
 template <typename block>
 static __device__ __forceinline__ void fill_first(const block &b, const fused_run &run) {
-    fill_filters<2>(b, 0, !run.energies_only, threadIdx.x, fused_threads);
+    if (b.integer_at(b.args.layout.n_active)[0] * b.args.n_filter <= 4 * fused_threads)
+        fill_filters<1>(b, 0, !run.energies_only, threadIdx.x, fused_threads);
+    else
+        fill_filters<2>(b, 0, !run.energies_only, threadIdx.x, fused_threads);
 }
 
 template <typename block>
@@ -206,14 +198,16 @@ run_dense(const block &b, fused_barrier &barrier, const struct frx_gpu_state &st
     weights.start(b.args, program);
     for (int k = 0; k < run.n_evaluation(); k++) {
         barrier.sync(fused_all); /* positions are there */
-        barrier.sync(fused_all); /* pairs are */
+        find_pairs(b, threadIdx.x);
+        barrier.sync(fused_all);
         fill_first(b, run);
         barrier.sync(fused_all);
         struct frx_fused_phase phase = b.phase(program.first);
         for (int f = program.first + 1; f <= program.first + program.n_phase; f++) {
             run_phase(weights, b, barrier, phase);
+            barrier.arrive(fused_dense);
             phase = b.phase(f); /* behind the last: not looked at */
-            barrier.sync(fused_dense);
+            barrier.wait(fused_dense);
         }
         weights.rewind(program);
         barrier.sync(fused_all); /* slopes and priors are there */
@@ -230,10 +224,7 @@ run_helper(const block &b, fused_barrier &barrier, const struct frx_gpu_state &s
               warp = thread / 32;
     for (int k = 0; k < run.n_evaluation(); k++) {
         barrier.sync(fused_all);
-        find_pairs(b, thread);
-        barrier.sync(fused_helpers);
-        for (int t = thread; t < a.n_bead * FRX_FUSED_MAX_BEAD; t += n_thread) list_neighbours(b, t);
-        barrier.sync(fused_all);
+        barrier.sync(fused_all); /* pairs are there */
         fill_first(b, run);
         barrier.sync(fused_all);
         for (int l = 1; l < a.n_interaction; l++) {
@@ -300,8 +291,7 @@ size_t frx_fused_plan(const struct frx_fused_args *args, int operand_units, int 
                                 &layout->prior_force};
     for (int32_t *place : vectors) *place = take(3 * n_bead);
     layout->place_force = take(3 * (size_t)n_place);
-    int32_t *const of_pairs[] = {&layout->pair_bead, &layout->pair_t, &layout->pair_density,
-                                 &layout->pair_row, &layout->active};
+    int32_t *const of_pairs[] = {&layout->pair_t, &layout->pair_density, &layout->pair_row, &layout->active};
     for (int32_t *place : of_pairs) *place = take(n_pair);
     layout->pair_direction = take(3 * n_pair);
     layout->near = take(n_bead);
