@@ -133,13 +133,13 @@ static double gradient_error(const struct physics_case *c, const struct frx_syst
 /* The same for energies that 16-bit rounding makes rough on the scale of a difference quotient: work along
  * straight lines in random directions against the difference of the energies at their ends, rms(E(b) - E(a) +
  * int F dx) / rms(int F dx), the integral by Gauss-Legendre quadrature. */
-static double work_error(const struct physics_case *c, const struct frx_system *system) {
-    enum { n_node = 6, n_point = n_node + 2, n_path = 16 };
+static double work_error(const struct physics_case *c, const struct frx_system *system, int n_path) {
+    enum { n_node = 6, n_point = n_node + 2 };
     static const double node[n_node] = {-0.9324695142031521, -0.6612093864662645, -0.2386191860831969,
                                         0.2386191860831969,  0.6612093864662645,  0.9324695142031521};
     static const double weight[n_node] = {0.1713244923791704, 0.3607615730481386, 0.4679139345726910,
                                           0.4679139345726910, 0.3607615730481386, 0.1713244923791704};
-    const size_t size = 3 * (size_t)system->n_bead, n = n_path * n_point;
+    const size_t size = 3 * (size_t)system->n_bead, n = (size_t)n_path * n_point;
     double *origin = grid_positions(system), *x = calloc(n * size, sizeof *x);
     double *energy = calloc(n, sizeof *energy), *forces = calloc(n * size, sizeof *forces);
     for (int p = 0; p < n_path; p++)
@@ -168,8 +168,8 @@ static double work_error(const struct physics_case *c, const struct frx_system *
     return sqrt(off / all);
 }
 
-static double force_error(const struct physics_case *c, const struct frx_system *system) {
-    return c->precision == FRX_PRECISION_MIXED ? work_error(c, system) : gradient_error(c, system);
+static double force_error(const struct physics_case *c, const struct frx_system *system, int n_path) {
+    return c->precision == FRX_PRECISION_MIXED ? work_error(c, system, n_path) : gradient_error(c, system);
 }
 
 int physics_forces(const struct physics_case *c) {
@@ -177,7 +177,7 @@ int physics_forces(const struct physics_case *c) {
         struct frx_system system;
         struct frx_test_model model = model_of(which);
         frx_test_system_make(&model, &system);
-        const double error = force_error(c, &system);
+        const double error = force_error(c, &system, 16);
         CHECK(error < physics_limit(c, 3e-8, 1e-3, 5e-3), "model %d: force and gradient differ by %g", which,
               error);
         frx_system_clear(&system);
@@ -187,7 +187,9 @@ int physics_forces(const struct physics_case *c) {
         frx_test_system_make(&model, &system);
         struct physics_case broken = *c;
         broken.engine = frx_broken_engine(c->engine, BROKEN_ENVELOPE);
-        const double good_error = force_error(c, &system), broken_error = force_error(&broken, &system);
+        /* what the broken engine leaves out is computed on the CPU, slowly, and a few paths show it */
+        const double good_error = force_error(c, &system, 16),
+                     broken_error = force_error(&broken, &system, 4);
         CHECK(good_error < physics_limit(c, 3e-8, 1e-3, 5e-3), "model %d: differ by %g", which, good_error);
         CHECK(broken_error > physics_limit(c, 2e-2, 2e-2, 1e-2),
               "model %d: without the envelope's derivative force and gradient differ by %g only", which,
