@@ -1,5 +1,5 @@
-/* Tensor-core building blocks of the mixed-precision network: D[16][8] += A[16][16] B[16][8], 16-bit in,
- * float out.
+/* Tensor-core building blocks of mixed precision and of small molecules: D[16][8] += A[16][16] B[16][8],
+ * 16-bit in, float out.
  *
  * Who holds what (lane 0..31, g = lane / 4, q = lane % 4):
  *   A  a0 = (g, 2q..2q+1)  a1 = (g+8, 2q..)  a2 = (g, 2q+8..)  a3 = (g+8, 2q+8..)

@@ -36,7 +36,7 @@ struct fused {
     struct frx_gpu_network base;
     const struct frx_system *system;
     struct frx_filter_table table;
-    int exact_forces, n_product, n_place, operand_units;
+    int exact_forces, n_product, n_place, operand_units, widest;
     int hidden, filter, n_hidden_layer, output_width[FRX_FUSED_MAX_OUTPUT]; /* padded */
     struct product product[FRX_FUSED_MAX_PHASE];
     struct array message, t, back, to_lin2, y[FRX_FUSED_MAX_OUTPUT], u[FRX_FUSED_MAX_OUTPUT];
@@ -77,9 +77,8 @@ static const struct frx_dense *reader(const struct fused *f, int l) {
 static void add_composite(const struct fused *f, int l, int k, int transpose, int row, int column, int n_in,
                           double *to) {
     const struct frx_dense *read = reader(f, l), *lin = &f->system->network->interaction[k].lin;
-    double *line = (double *)malloc(lin->n_in * sizeof *line);
-    for (int r = 0; r < read->n_out && line; r++) {
-        memset(line, 0, lin->n_in * sizeof *line);
+    for (int r = 0; r < read->n_out; r++) {
+        double line[FRX_FUSED_MAX_WIDTH] = {};
         for (int h = 0; h < lin->n_out; h++) {
             const double w = read->weight[(size_t)r * read->n_in + h];
             for (int c = 0; c < lin->n_in; c++) line[c] += w * lin->weight[(size_t)h * lin->n_in + c];
@@ -87,7 +86,6 @@ static void add_composite(const struct fused *f, int l, int k, int transpose, in
         for (int c = 0; c < lin->n_in; c++)
             to[(size_t)(row + (transpose ? c : r)) * n_in + column + (transpose ? r : c)] = line[c];
     }
-    free(line);
 }
 
 static void copy_dense(const struct frx_dense *dense, int transpose, int n_in, double *to) {
@@ -250,6 +248,7 @@ static void add_program(struct fused *f, int exact, int forces) {
 static struct array take(struct fused *f, int width) {
     const struct array array = {f->operand_units, width};
     f->operand_units += f->args.n_bead * (width / 8 + 1);
+    if (width > f->widest) f->widest = width;
     return array;
 }
 
@@ -260,19 +259,17 @@ static int take_constants(struct fused *f, int n) {
 }
 
 static void lay_out_operands(struct fused *f) {
-    const int n_interaction = f->args.n_interaction,
-              back = f->output_width[0] + (n_interaction - 1) * f->filter;
-    int widest = back > n_interaction * f->hidden ? back : n_interaction * f->hidden;
+    const int n_interaction = f->args.n_interaction;
     f->message = take(f, f->filter);
     f->t = take(f, n_interaction * f->hidden);
-    f->back = take(f, back);
+    f->back = take(f, f->output_width[0] + (n_interaction - 1) * f->filter);
     f->to_lin2 = take(f, f->hidden);
     for (int k = 0; k < f->n_hidden_layer; k++) {
         f->y[k] = take(f, f->output_width[k]);
         if (k > 0) f->u[k] = take(f, f->output_width[k]);
     }
     f->args.layout.zero = 16 * f->operand_units;
-    f->operand_units += widest / 8 + 1; /* no operand is wider */
+    f->operand_units += f->widest / 8 + 1;
     f->args.last = part_of(&f->y[f->n_hidden_layer - 1], 0);
 }
 
