@@ -116,8 +116,9 @@ static void compare(const char *name, const struct frx_system *system, enum frx_
     cpu->destroy(b);
 }
 
-/* fused: small molecules in one kernel too, which needs the shared memory that every card has. */
-static void compare_models(enum frx_precision precision, int n_model, int fused) {
+/* Models first .. end - 1. fused: small molecules in one kernel too, which needs the shared memory that every
+ * card has. */
+static void compare_models(enum frx_precision precision, int first, int end, int fused) {
     const struct frx_envelope lower = {FRX_ENVELOPE_COSINE, 3, 9},
                               shifted = {FRX_ENVELOPE_SHIFTED_COSINE, 5, 10};
     const struct frx_test_model base = frx_test_model_default();
@@ -125,8 +126,9 @@ static void compare_models(enum frx_precision precision, int n_model, int fused)
                                         "wide, 50 beads", "shifted cosine",      "priors only",
                                         "network only",   "two beads",           "one bead",
                                         "mlcg, 10 beads", "torchmd, 10 beads",   "16 beads",
-                                        "17 beads"};
-    for (int k = 0; k < n_model; k++) {
+                                        "17 beads",       "linear output",       "8 interactions",
+                                        "many filters",   "192 hidden"};
+    for (int k = first; k < end; k++) {
         struct frx_test_model model = base;
         if (k == 1) {
             model.n_bead = 120, model.n_hidden = model.n_filter = 128, model.n_interaction = 4,
@@ -156,6 +158,15 @@ static void compare_models(enum frx_precision precision, int n_model, int fused)
         } else if (k == 10) {
             model.bias = 1, model.envelope = lower, model.basis_envelope = lower, model.r_cut = 9;
             model.n_bead = 10, model.n_hidden = model.n_filter = 128, model.n_interaction = 4;
+        } else if (k == 13) { /* everybody near everybody */
+            model.bias = 1, model.n_bead = 16, model.n_output_layer = 1;
+            model.r_cut = model.envelope.r_hi = model.basis_envelope.r_hi = 40;
+        } else if (k == 14) { /* as many layers as one kernel takes */
+            model.n_bead = 7, model.n_interaction = 8, model.n_output_layer = 5;
+        } else if (k == 15) {
+            model.n_bead = 9, model.n_hidden = 64, model.n_filter = 256, model.n_output_layer = 3;
+        } else if (k == 16) {
+            model.n_bead = 8, model.n_hidden = 192, model.n_interaction = 3;
         } else if (k >= 11) { /* the largest that is small, and the smallest that is not */
             model.n_bead = k == 11 ? 16 : 17, model.n_hidden = 72, model.n_filter = 130,
             model.n_interaction = 1;
@@ -170,7 +181,7 @@ static void compare_models(enum frx_precision precision, int n_model, int fused)
 }
 
 static void references(enum frx_precision precision) {
-    compare_models(precision, 13, 1);
+    compare_models(precision, 0, 17, 1);
 }
 
 /* ---- repeatability ---- */
@@ -356,7 +367,8 @@ static void small_cards(enum frx_precision precision) {
     for (int k = 0; k < (precision == FRX_PRECISION_SINGLE ? 3 : 2); k++) {
         printf("shared memory as if there were %s bytes\n", bytes[k]);
         CHECK(setenv("FRX_CUDA_SHARED_LIMIT", bytes[k], 1) == 0, "setenv");
-        compare_models(precision, 4, k < 2);
+        compare_models(precision, 0, 4, k < 2);
+        if (k == 0) compare_models(precision, 9, 17, 1); /* h, g and constants of some outside */
     }
     CHECK(unsetenv("FRX_CUDA_SHARED_LIMIT") == 0, "unsetenv");
 }
