@@ -25,7 +25,8 @@
  * Numbers: exact layers multiply sums of two halves (22 bits) in three products; others multiply halves, the
  * 16 bits of mixed precision. Mixed precision makes forces by a program that is not exact, and energies,
  * where they are wanted, by a second, exact one that goes forward only, in a launch of its own. Sums are
- * float. Gradients carry a factor, weights of a layer a power of two that `unscale` takes back. */
+ * float. Gradients carry a factor, weights of a layer a power of two that `unscale` takes back, and h, m and
+ * filters powers of two with which they are near 1 (network_fused.cu). */
 #ifndef FRX_KERNELS_FUSED_H
 #define FRX_KERNELS_FUSED_H
 

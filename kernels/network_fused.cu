@@ -40,6 +40,8 @@ struct fused {
     int hidden, filter, n_hidden_layer, output_width[FRX_FUSED_MAX_OUTPUT]; /* padded */
     struct product product[FRX_FUSED_MAX_PHASE];
     struct array message, t, back, to_lin2, y[FRX_FUSED_MAX_OUTPUT], u[FRX_FUSED_MAX_OUTPUT];
+    /* powers of two: how much larger h_l and m_l are than in the network */
+    double h_scale[FRX_FUSED_MAX_LAYER], message_scale[FRX_FUSED_MAX_LAYER];
     int bias_lin2[FRX_FUSED_MAX_LAYER], base_of[FRX_FUSED_MAX_LAYER + 1], bias_output[FRX_FUSED_MAX_OUTPUT];
     struct frx_fused_args args;
     /* the same arrays as in args, to be filled */
@@ -73,6 +75,34 @@ static const struct frx_dense *reader(const struct fused *f, int l) {
     return l < net->n_interaction ? &net->interaction[l].lin1 : output_layer(f, 0);
 }
 
+/* The root mean square length of a row, to the nearest power of two. */
+static double row_length(const struct frx_dense *dense) {
+    double sum = 0;
+    for (size_t k = 0; k < (size_t)dense->n_out * dense->n_in; k++)
+        sum += dense->weight[k] * dense->weight[k];
+    return sum > 0 ? exp2(round(log2(sqrt(sum / dense->n_out)))) : 1;
+}
+
+/* Operands are halves, which messages and gradients must not outgrow, nor become too small for. A network may
+ * have them anywhere, because s h_l, B_l / s are the same as h_l, B_l: here rows of W1_l and B_l are brought
+ * to lengths near 1, and filters make up for both. */
+static void balance(struct fused *f) {
+    for (int l = 0; l < f->args.n_interaction; l++) {
+        const struct frx_interaction *interaction = &f->system->network->interaction[l];
+        f->h_scale[l] = 1 / row_length(&interaction->lin1);
+        f->message_scale[l] = row_length(&interaction->lin2);
+    }
+}
+
+static double filter_scale(const struct fused *f, int l) {
+    return f->message_scale[l] / f->h_scale[l];
+}
+
+/* How much larger what reader(l) makes is than in the network. */
+static double reader_scale(const struct fused *f, int l) {
+    return l < f->args.n_interaction ? f->h_scale[l] : 1;
+}
+
 /* to [rows][n_in], from (row, column) on: C_lk = reader(l) A_k, or its transpose. */
 static void add_composite(const struct fused *f, int l, int k, int transpose, int row, int column, int n_in,
                           double *to) {
@@ -80,7 +110,7 @@ static void add_composite(const struct fused *f, int l, int k, int transpose, in
     for (int r = 0; r < read->n_out; r++) {
         double line[FRX_FUSED_MAX_WIDTH] = {};
         for (int h = 0; h < lin->n_out; h++) {
-            const double w = read->weight[(size_t)r * read->n_in + h];
+            const double w = reader_scale(f, l) * read->weight[(size_t)r * read->n_in + h];
             for (int c = 0; c < lin->n_in; c++) line[c] += w * lin->weight[(size_t)h * lin->n_in + c];
         }
         for (int c = 0; c < lin->n_in; c++)
@@ -88,11 +118,11 @@ static void add_composite(const struct fused *f, int l, int k, int transpose, in
     }
 }
 
-static void copy_dense(const struct frx_dense *dense, int transpose, int n_in, double *to) {
+static void copy_dense(const struct frx_dense *dense, double scale, int transpose, int n_in, double *to) {
     for (int r = 0; r < dense->n_out; r++)
         for (int c = 0; c < dense->n_in; c++)
             to[(size_t)(transpose ? c : r) * n_in + (transpose ? r : c)] =
-                dense->weight[(size_t)r * dense->n_in + c];
+                scale * dense->weight[(size_t)r * dense->n_in + c];
 }
 
 /* [n_out][n_in], zero before */
@@ -102,11 +132,12 @@ static void matrix_of(const struct fused *f, const struct product *p, double *to
     switch (p->kind) {
     case PRODUCT_LIN2:
     case PRODUCT_LIN2_BACK:
-        copy_dense(&net->interaction[p->k].lin2, p->kind == PRODUCT_LIN2_BACK, p->n_in, to);
+        copy_dense(&net->interaction[p->k].lin2, 1 / f->message_scale[p->k], p->kind == PRODUCT_LIN2_BACK,
+                   p->n_in, to);
         break;
     case PRODUCT_OUTPUT:
     case PRODUCT_OUTPUT_BACK:
-        copy_dense(output_layer(f, p->k), p->kind == PRODUCT_OUTPUT_BACK, p->n_in, to);
+        copy_dense(output_layer(f, p->k), 1, p->kind == PRODUCT_OUTPUT_BACK, p->n_in, to);
         break;
     case PRODUCT_MIX:
         for (int k = 0; k < p->k; k++) add_composite(f, p->k, k, 0, 0, k * f->hidden, p->n_in, to);
@@ -354,7 +385,9 @@ static float gradient_scale(const struct frx_network *net) {
 }
 
 /* Values of a spline lie between its coefficients, slopes between their differences times the density. */
-static void scale_filters(const struct frx_filter_table *table, struct frx_fused_args *args) {
+static void scale_filters(struct fused *f) {
+    const struct frx_filter_table *table = &f->table;
+    struct frx_fused_args *args = &f->args;
     double density = 0;
     for (int s = 0; s < table->grid.n_segment; s++) density = fmax(density, table->grid.segment[s].density);
     for (int l = 0; l < table->n_interaction; l++) {
@@ -366,8 +399,8 @@ static void scale_filters(const struct frx_filter_table *table, struct frx_fused
             if (k >= (size_t)table->n_filter)
                 slope = fmax(slope, density * fabs(c[k] - c[k - table->n_filter]));
         }
-        args->value_scale[l] = (float)power_of_two_for(value);
-        args->slope_scale[l] = (float)power_of_two_for(slope);
+        args->value_scale[l] = (float)power_of_two_for(filter_scale(f, l) * value);
+        args->slope_scale[l] = (float)power_of_two_for(filter_scale(f, l) * slope);
         args->slope_unscale[l] = 1 / args->slope_scale[l];
     }
     for (struct frx_fused_phase *phase = args->phase; phase < args->phase + FRX_FUSED_MAX_PHASE; phase++) {
@@ -404,7 +437,8 @@ static enum frx_status fused_create(const struct frx_system *system, const struc
     args->energy_scale = (float)net->scale;
     args->seed = args->energy_scale * gradient_scale(net);
     args->force_scale = 1 / gradient_scale(net);
-    scale_filters(&f->table, args);
+    balance(f);
+    scale_filters(f);
     *network = &f->base;
     return FRX_OK;
 }
@@ -496,7 +530,7 @@ static void base_features(const struct fused *f, int l, int bead, float *to) {
                 x += net->interaction[k].lin.bias ? net->interaction[k].lin.bias[h] : 0;
             sum += read->weight[(size_t)r * read->n_in + h] * x;
         }
-        to[r] = (float)sum;
+        to[r] = (float)(reader_scale(f, l) * sum);
     }
 }
 
@@ -522,9 +556,11 @@ static void pack_constants(const struct fused *f, float *constant, float *h_firs
 
 static void pack_table(const struct fused *f, float *to) {
     const struct frx_filter_table *table = &f->table;
-    for (size_t row = 0; row < (size_t)table->n_interaction * table->grid.n_row; row++)
+    for (size_t row = 0; row < (size_t)table->n_interaction * table->grid.n_row; row++) {
+        const double scale = filter_scale(f, (int)(row / table->grid.n_row));
         for (int c = 0; c < table->n_filter; c++)
-            to[row * f->args.n_filter + c] = (float)table->coefficient[row * table->n_filter + c];
+            to[row * f->args.n_filter + c] = (float)(scale * table->coefficient[row * table->n_filter + c]);
+    }
 }
 
 static enum frx_status copy_all(struct fused *f, float *host) {

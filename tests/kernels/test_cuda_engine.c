@@ -180,8 +180,33 @@ static void compare_models(enum frx_precision precision, int first, int end, int
     }
 }
 
+static void scale_dense(struct frx_dense *dense, double factor) {
+    for (int k = 0; k < dense->n_out * dense->n_in; k++) dense->weight[k] *= factor;
+    for (int k = 0; k < dense->n_out && dense->bias; k++) dense->bias[k] *= factor;
+}
+
+/* The default model with features `h` and messages `m` times as large, which is the same model: one kernel
+ * makes halves of both. */
+static void compare_scaled(enum frx_precision precision, double h, double m) {
+    const struct frx_test_model model = frx_test_model_default();
+    struct frx_system system;
+    char name[32];
+    frx_test_system_make(&model, &system);
+    for (int l = 0; l < system.network->n_interaction; l++) {
+        struct frx_interaction *interaction = &system.network->interaction[l];
+        scale_dense(&interaction->lin1, h);
+        scale_dense(&interaction->filter.layer[interaction->filter.n_layer - 1], m / h);
+        for (int k = 0; k < model.n_hidden * model.n_filter; k++) interaction->lin2.weight[k] /= m;
+    }
+    snprintf(name, sizeof name, "h x %g, messages x %g", h, m);
+    compare(name, &system, precision, 0);
+    frx_system_clear(&system);
+}
+
 static void references(enum frx_precision precision) {
     compare_models(precision, 0, 17, 1);
+    compare_scaled(precision, 1e5, 1e5);
+    compare_scaled(precision, 1, 1e-5);
 }
 
 /* ---- repeatability ---- */
