@@ -15,7 +15,7 @@ if(NOT FRX_CUDA STREQUAL "OFF")
     if(CMAKE_CUDA_COMPILER)
         enable_language(CUDA)
         set(CMAKE_CUDA_STANDARD 17)
-        find_package(CUDAToolkit REQUIRED)
+        find_package(CUDAToolkit 12.1 REQUIRED)  # arguments of kernels beyond 4 KiB
         set(FRX_WITH_CUDA ON)
     elseif(FRX_CUDA STREQUAL "ON")
         message(FATAL_ERROR "FRX_CUDA=ON, but no CUDA compiler was found: set CUDACXX or install the CUDA toolkit")

@@ -135,7 +135,8 @@ static enum frx_status run_steps(struct frx_engine *engine, enum frx_graph kind,
     return FRX_OK;
 }
 
-/* A launch of so many steps takes a fraction of a second: less than display drivers allow. */
+/* A launch of so many steps takes a tenth of a second for as many replicas as a GPU has multiprocessors, and
+ * seconds for thousands: display drivers allow a few. */
 enum { MOST_FUSED_STEPS = 2048 };
 
 static enum frx_status propagate_fused(struct frx_engine *engine, int64_t step, int n_step) {
