@@ -123,6 +123,7 @@ static void stages(const struct frx_system *system, struct frx_engine_options op
     stop_on(gpu->propagate(engine, 3, few));
     stop_on(gpu->report(engine, &report));
     for (int k = 0; k < report.n_stage; k++) {
+        if (report.stage[k].seconds == 0) continue; /* of the other way of making steps */
         const struct work work = work_of(report.stage[k].name, system, &options, report.n_knot);
         print_stage(report.stage[k].name, (report.stage[k].seconds - warm.stage[k].seconds) / few, &work,
                     top);
