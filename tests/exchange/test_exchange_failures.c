@@ -16,6 +16,15 @@ static const struct frx_engine_class *const sound = &frx_harmonic_engine;
 static enum stage failing_stage;
 static int failing; /* this rank, now */
 
+/* All ranks together, each with some of the slots. */
+static struct replicas_plan plan_with(const struct frx_engine_class *engine_class) {
+    return (struct replicas_plan){.parent = MPI_COMM_WORLD,
+                                  .engine_class = engine_class,
+                                  .n_ladder = N_LADDER,
+                                  .n_rung = N_RUNG,
+                                  .options = {.seed = 5}};
+}
+
 static enum frx_status fault(enum stage stage) {
     if (!failing || stage != failing_stage) return FRX_OK;
     return FRX_FAIL(FRX_ERR_DEVICE, "stage %d broke on %d", (int)stage, world_rank);
@@ -92,11 +101,7 @@ static void broken_engines(void) {
     } cases[] = {{CREATE, 1},    {GET_STATE, 1}, {TRANSPORT, 1}, {SET_TEMPERATURES, 1}, {PROPAGATE, 0},
                  {GET_STATE, 0}, {PACK, 0},      {UNPACK, 0},    {SET_TEMPERATURES, 0}};
     const struct frx_engine_class engine_class = breakable();
-    const struct replicas_plan plan = {.parent = MPI_COMM_WORLD,
-                                       .engine_class = &engine_class,
-                                       .n_ladder = N_LADDER,
-                                       .n_rung = N_RUNG,
-                                       .options = {.seed = 5}};
+    const struct replicas_plan plan = plan_with(&engine_class);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         for (int first = 0; first < world_size; first++)
             for (int others = 0; others < 2; others++) {
@@ -131,11 +136,7 @@ static enum frx_status losing_unpack(struct frx_engine *engine, int n, const int
 static void lost_configurations(void) {
     struct frx_engine_class engine_class = *sound;
     engine_class.unpack = losing_unpack;
-    const struct replicas_plan plan = {.parent = MPI_COMM_WORLD,
-                                       .engine_class = &engine_class,
-                                       .n_ladder = N_LADDER,
-                                       .n_rung = N_RUNG,
-                                       .options = {.seed = 5}};
+    const struct replicas_plan plan = plan_with(&engine_class);
     for (int loser = 0; loser < world_size; loser++) {
         struct replicas run;
         CHECK_OK(replicas_start(&plan, &run));
@@ -172,11 +173,7 @@ static void one_wait(void) {
     struct frx_engine_class engine_class = *sound;
     engine_class.get_state = counted_get_state;
     engine_class.energies = counted_energies;
-    const struct replicas_plan plan = {.parent = MPI_COMM_WORLD,
-                                       .engine_class = &engine_class,
-                                       .n_ladder = N_LADDER,
-                                       .n_rung = N_RUNG,
-                                       .options = {.seed = 5}};
+    const struct replicas_plan plan = plan_with(&engine_class);
     struct replicas run;
     CHECK_OK(replicas_start(&plan, &run));
     n_wait = 0;
@@ -196,11 +193,7 @@ static enum frx_status nan_energy(struct frx_engine *engine, int first, int n,
 static void energy_not_finite(void) {
     struct frx_engine_class engine_class = *sound;
     engine_class.get_state = nan_energy;
-    const struct replicas_plan plan = {.parent = MPI_COMM_WORLD,
-                                       .engine_class = &engine_class,
-                                       .n_ladder = N_LADDER,
-                                       .n_rung = N_RUNG,
-                                       .options = {.seed = 5}};
+    const struct replicas_plan plan = plan_with(&engine_class);
     struct replicas run;
     CHECK_OK(replicas_start(&plan, &run));
     int slot, n;
@@ -219,11 +212,7 @@ static void energy_not_finite(void) {
 
 /* Flags of all ranks are or-ed, also in an event that fails. */
 static void flags(void) {
-    const struct replicas_plan plan = {.parent = MPI_COMM_WORLD,
-                                       .engine_class = sound,
-                                       .n_ladder = N_LADDER,
-                                       .n_rung = N_RUNG,
-                                       .options = {.seed = 5}};
+    const struct replicas_plan plan = plan_with(sound);
     struct replicas run;
     CHECK_OK(replicas_start(&plan, &run));
     uint32_t flag = UINT32_C(1) << (8 * world_rank), all = 0;
