@@ -13,10 +13,8 @@
 
 #define ROUNDS     9    /* 1,022 exchanges */
 #define MAX_ROUNDS 20   /* two million */
-#define ACCEPTANCE 0.45 /* 1.5 to 2 rungs per unit of the barrier */
 #define ROUGH      0.01 /* a pilot with pairs below has seen too little */
 #define FEW        100  /* exchanges below which a pilot says little */
-#define TOO_MANY   0.75 /* acceptance above which replicas are better spent on another ladder */
 
 /* The ladder that comes out. */
 struct plan {
@@ -130,7 +128,7 @@ static int describe_roughness(const struct frx_pilot *pilot, char text[FRX_ADVIC
             text, FRX_ADVICE_SIZE,
             "pair %d-%d of the pilot was accepted with %.2g only, so these numbers are rough; give it more "
             "rungs, as in ladder.n_rungs=%d, or these temperatures",
-            m->weakest, m->weakest + 1, m->acceptance[m->weakest], rungs_for(pilot, ACCEPTANCE));
+            m->weakest, m->weakest + 1, m->acceptance[m->weakest], rungs_for(pilot, FRX_GOOD_ACCEPTANCE));
     else if (m->n_event < FEW)
         snprintf(text, FRX_ADVICE_SIZE,
                  "%d exchanges are few, so these numbers are rough; make --rounds larger", (int)m->n_event);
@@ -144,8 +142,8 @@ static void print_remarks(const struct frx_session *session, const struct frx_pi
                           const struct plan *plan, FILE *out) {
     char rough[FRX_ADVICE_SIZE];
     if (describe_roughness(pilot, rough)) fprintf(out, "\nwarning: %s\n", rough);
-    const int n_enough = rungs_for(pilot, ACCEPTANCE);
-    if (plan->acceptance > TOO_MANY && plan->n_rung >= 2 * n_enough)
+    const int n_enough = rungs_for(pilot, FRX_GOOD_ACCEPTANCE);
+    if (plan->acceptance > FRX_TOO_GOOD_ACCEPTANCE && plan->n_rung >= 2 * n_enough)
         fprintf(
             out,
             "\n%d replicas are more than a ladder needs: n_ladders: %d with %d rungs each would do more\n",
@@ -220,7 +218,7 @@ static enum frx_status read_wish(const struct frx_invocation *invocation, struct
     wish->mode = (enum frx_progress_mode)mode;
     wish->is_json = frx_option_value(invocation, "--json") != NULL;
     if (wish->is_json && wish->mode == FRX_PROGRESS_AUTO) wish->mode = FRX_PROGRESS_QUIET;
-    wish->acceptance = ACCEPTANCE;
+    wish->acceptance = FRX_GOOD_ACCEPTANCE;
     if (!acceptance) return FRX_OK;
     if (wish->n_replica)
         return frx_user_error("--acceptance and --replicas exclude each other: one follows from the other");

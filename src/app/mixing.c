@@ -12,8 +12,6 @@
 #define MIN_ACCEPTANCE 0.1  /* of a pair */
 #define MIN_EXPECTED   20   /* round trips that should have been made, */
 #define MIN_SHARE      0.05 /* and the share of them that must have been */
-#define GOOD           0.45 /* acceptance to aim at */
-#define TOO_GOOD       0.75 /* where replicas are better spent on another ladder, if all pairs are above */
 
 /* ---- numbers ---- */
 
@@ -124,11 +122,12 @@ static void name_pair(const struct frx_session *session, int p, char text[64]) {
 static int enough_rungs(const struct frx_mixing *m) {
     double length = 0;
     for (int p = 0; p < m->n_rung - 1; p++) length += frx_length_of_acceptance(m->acceptance[p]);
-    return 1 + (int)ceil(length / frx_length_of_acceptance(GOOD));
+    return 1 + (int)ceil(length / frx_length_of_acceptance(FRX_GOOD_ACCEPTANCE));
 }
 
 int frx_mixing_enough(const struct frx_mixing *m) {
-    if (m->n_rung < 2 || m->n_event < MIN_EVENT || m->acceptance[m->weakest] < TOO_GOOD) return 0;
+    if (m->n_rung < 2 || m->n_event < MIN_EVENT || m->acceptance[m->weakest] < FRX_TOO_GOOD_ACCEPTANCE)
+        return 0;
     const int n_enough = enough_rungs(m);
     return m->n_rung >= 2 * n_enough ? n_enough : 0;
 }

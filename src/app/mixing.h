@@ -39,6 +39,11 @@ FRX_CHECKED enum frx_status frx_mixing_save(const struct frx_session *session,
 int frx_mixing_advice(const struct frx_session *session, const struct frx_mixing *mixing,
                       char text[FRX_ADVICE_SIZE]);
 
+/* Acceptance to aim at, 1.5 to 2 rungs per unit of the barrier; and above which replicas are better spent on
+ * another ladder, if all pairs are above. */
+#define FRX_GOOD_ACCEPTANCE     0.45
+#define FRX_TOO_GOOD_ACCEPTANCE 0.75
+
 /* How many rungs this ladder needs, if it has twice as many or more and all exchange easily; else 0. Local.
  */
 int frx_mixing_enough(const struct frx_mixing *mixing);
