@@ -1,76 +1,26 @@
-/* The network of a small molecule inside the kernel that makes whole steps (fused.h): its programs of phases,
- * the products of its layers, and its weights in the order of use. */
-#include "fused.h"
-#include "network.h"
+/* The network of a small molecule inside the kernel that makes whole steps (fused.h): the products of its
+ * layers, and its weights in the order of use. */
+#include "fused_program.h"
 
 #include <cuda_fp16.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Shared memory that every supported card has for a block. */
-#define LEAST_SHARED (99 * (size_t)1024)
-
-/* Which weights a dense layer of a program multiplies with (fused.h). */
-enum product_kind {
-    PRODUCT_LIN2,      /* B_l */
-    PRODUCT_MIX,       /* C_l0 .. C_l,l-1 side by side; l = n_interaction: what the output network reads */
-    PRODUCT_OUTPUT,    /* a hidden layer of the output network, not the first */
-    PRODUCT_LIN2_BACK, /* B_l^T */
-    PRODUCT_MIX_BACK,  /* C_Ll^T, C_L-1,l^T .. C_l+1,l^T side by side */
-    PRODUCT_OUTPUT_BACK
-};
-
-struct product {
-    enum product_kind kind;
-    int k, phase;
-    int n_out, n_in; /* padded */
-};
-
-/* A matrix of operands: of each bead a row of `width` halves. */
-struct array {
-    int begin, width; /* begin: 16-byte units */
-};
-
-struct fused {
-    struct frx_gpu_network base;
-    const struct frx_system *system;
-    struct frx_filter_table table;
-    int exact_forces, n_product, n_place, operand_units, widest;
-    int hidden, filter, n_hidden_layer, output_width[FRX_FUSED_MAX_OUTPUT]; /* padded */
-    struct product product[FRX_FUSED_MAX_PHASE];
-    struct array message, t, back, to_lin2, y[FRX_FUSED_MAX_OUTPUT], u[FRX_FUSED_MAX_OUTPUT];
-    /* powers of two: how much larger h_l and m_l are than in the network */
-    double h_scale[FRX_FUSED_MAX_LAYER], message_scale[FRX_FUSED_MAX_LAYER];
-    int bias_lin2[FRX_FUSED_MAX_LAYER], base_of[FRX_FUSED_MAX_LAYER + 1], bias_output[FRX_FUSED_MAX_OUTPUT];
-    struct frx_fused_args args;
-    /* the same arrays as in args, to be filled */
-    float *d_table, *d_constant, *d_h_first, *d_scratch;
-    uint4 *d_weight;
-    size_t n_weight; /* 16-byte words */
-};
-
-static struct fused *fused_of(struct frx_gpu_network *network) {
-    return (struct fused *)network;
-}
-
-/* 64, 128 or 256 channels */
-static int padded(int width) {
-    int n = FRX_FUSED_WIDTH;
-    while (n < width) n *= 2;
-    return n;
+static struct frx_fused *fused_of(struct frx_gpu_network *network) {
+    return (struct frx_fused *)network;
 }
 
 /* ---- the layers ---- */
 
 /* The layer of the output network that the k-th hidden one is; if there is none, the last layer takes its
  * place, without tanh. */
-static const struct frx_dense *output_layer(const struct fused *f, int k) {
+static const struct frx_dense *output_layer(const struct frx_fused *f, int k) {
     return &f->system->network->output.layer[k];
 }
 
 /* The layer that reads x for h of interaction l, or for the output network. */
-static const struct frx_dense *reader(const struct fused *f, int l) {
+static const struct frx_dense *reader(const struct frx_fused *f, int l) {
     const struct frx_network *net = f->system->network;
     return l < net->n_interaction ? &net->interaction[l].lin1 : output_layer(f, 0);
 }
@@ -86,7 +36,7 @@ static double row_length(const struct frx_dense *dense) {
 /* Operands are halves, which messages and gradients must not outgrow, nor become too small for. A network may
  * have them anywhere, because s h_l, B_l / s are the same as h_l, B_l: here rows of W1_l and B_l are brought
  * to lengths near 1, and filters make up for both. */
-static void balance(struct fused *f) {
+static void balance(struct frx_fused *f) {
     for (int l = 0; l < f->args.n_interaction; l++) {
         const struct frx_interaction *interaction = &f->system->network->interaction[l];
         f->h_scale[l] = 1 / row_length(&interaction->lin1);
@@ -94,18 +44,18 @@ static void balance(struct fused *f) {
     }
 }
 
-static double filter_scale(const struct fused *f, int l) {
+static double filter_scale(const struct frx_fused *f, int l) {
     return f->message_scale[l] / f->h_scale[l];
 }
 
 /* How much larger what reader(l) makes is than in the network. */
-static double reader_scale(const struct fused *f, int l) {
+static double reader_scale(const struct frx_fused *f, int l) {
     return l < f->args.n_interaction ? f->h_scale[l] : 1;
 }
 
 /* to [rows][n_in], from (row, column) on: C_lk = reader(l) A_k, or its transpose. */
-static void add_composite(const struct fused *f, int l, int k, int transpose, int row, int column, int n_in,
-                          double *to) {
+static void add_composite(const struct frx_fused *f, int l, int k, int transpose, int row, int column,
+                          int n_in, double *to) {
     const struct frx_dense *read = reader(f, l), *lin = &f->system->network->interaction[k].lin;
     for (int r = 0; r < read->n_out; r++) {
         double line[FRX_FUSED_MAX_WIDTH] = {};
@@ -126,7 +76,7 @@ static void copy_dense(const struct frx_dense *dense, double scale, int transpos
 }
 
 /* [n_out][n_in], zero before */
-static void matrix_of(const struct fused *f, const struct product *p, double *to) {
+static void matrix_of(const struct frx_fused *f, const struct frx_fused_product *p, double *to) {
     const struct frx_network *net = f->system->network;
     const int n_interaction = net->n_interaction;
     switch (p->kind) {
@@ -148,218 +98,6 @@ static void matrix_of(const struct fused *f, const struct product *p, double *to
                           l == n_interaction ? 0 : f->output_width[0] + (n_interaction - 1 - l) * f->filter,
                           p->n_in, to);
     }
-}
-
-/* ---- the programs ---- */
-
-static struct frx_fused_operand part_of(const struct array *array, int column) {
-    return {16 * array->begin + 2 * column, 2 * array->width + 16};
-}
-
-/* The one that phases are being added to. */
-static struct frx_fused_program *present_program(struct fused *f) {
-    return &f->args.program[f->args.n_program - 1];
-}
-
-static struct frx_fused_phase *add_phase(struct fused *f, enum frx_fused_task task, int layer, int width) {
-    struct frx_fused_program *program = present_program(f);
-    struct frx_fused_phase *phase = &f->args.phase[program->first + program->n_phase++];
-    *phase = {};
-    phase->task = task;
-    phase->layer = layer;
-    phase->tiles = width / (8 * FRX_FUSED_DENSE);
-    phase->unscale = 1;
-    return phase;
-}
-
-static struct frx_fused_phase *add_product(struct fused *f, enum frx_fused_task task, int layer,
-                                           enum product_kind kind, int k, int n_out, int n_in) {
-    struct frx_fused_phase *phase = add_phase(f, task, layer, n_out);
-    phase->n_piece = n_in / 16 * phase->tiles / 2 * (1 + present_program(f)->exact);
-    f->product[f->n_product++] = {kind, k, (int)(phase - f->args.phase), n_out, n_in};
-    return phase;
-}
-
-static void add_forward(struct fused *f) {
-    const int n_interaction = f->args.n_interaction, last = f->n_hidden_layer - 1;
-    add_phase(f, FRX_FUSED_MESSAGES, 0, f->filter)->out = part_of(&f->message, 0);
-    for (int l = 0; l < n_interaction; l++) {
-        struct frx_fused_phase *phase =
-            add_product(f, FRX_FUSED_TANH, l, PRODUCT_LIN2, l, f->hidden, f->filter);
-        phase->in = part_of(&f->message, 0);
-        phase->out = part_of(&f->t, l * f->hidden);
-        phase->bias = f->bias_lin2[l];
-        if (l + 1 == n_interaction) break;
-        phase = add_product(f, FRX_FUSED_FEATURES, l + 1, PRODUCT_MIX, l + 1, f->filter, (l + 1) * f->hidden);
-        phase->in = part_of(&f->t, 0);
-        phase->out = part_of(&f->message, 0);
-        phase->bias = f->base_of[l + 1];
-        phase->bias_stride = f->filter;
-    }
-    for (int k = 0; k <= last; k++) {
-        const enum frx_fused_task task = k < last                                  ? FRX_FUSED_TANH
-                                         : f->system->network->output.n_layer == 1 ? FRX_FUSED_LINEAR
-                                                                                   : FRX_FUSED_LAST;
-        struct frx_fused_phase *phase =
-            k == 0 ? add_product(f, task, 0, PRODUCT_MIX, n_interaction, f->output_width[0],
-                                 n_interaction * f->hidden)
-                   : add_product(f, task, 0, PRODUCT_OUTPUT, k, f->output_width[k], f->output_width[k - 1]);
-        phase->in = k == 0 ? part_of(&f->t, 0) : part_of(&f->y[k - 1], 0);
-        phase->out = k < last    ? part_of(&f->y[k], 0)
-                     : last == 0 ? part_of(&f->back, 0)
-                                 : part_of(&f->u[k], 0);
-        phase->other = part_of(&f->y[k], 0);
-        phase->bias = k == 0 ? f->base_of[n_interaction] : f->bias_output[k];
-        phase->bias_stride = k == 0 ? f->output_width[0] : 0;
-    }
-}
-
-static void add_backward(struct fused *f) {
-    const int n_interaction = f->args.n_interaction;
-    for (int k = f->n_hidden_layer - 1; k > 0; k--) {
-        struct frx_fused_phase *phase = add_product(f, FRX_FUSED_SLOPE, 0, PRODUCT_OUTPUT_BACK, k,
-                                                    f->output_width[k - 1], f->output_width[k]);
-        phase->in = part_of(&f->u[k], 0);
-        phase->out = k > 1 ? part_of(&f->u[k - 1], 0) : part_of(&f->back, 0);
-        phase->other = part_of(&f->y[k - 1], 0);
-    }
-    for (int l = n_interaction - 1; l >= 0; l--) {
-        const int n_in =
-            f->output_width[0] + (n_interaction - 1 - l) * f->filter; /* so much of `back` is there */
-        struct frx_fused_phase *phase =
-            add_product(f, FRX_FUSED_SLOPE, l, PRODUCT_MIX_BACK, l, f->hidden, n_in);
-        phase->in = part_of(&f->back, 0);
-        phase->out = part_of(&f->to_lin2, 0);
-        phase->other = part_of(&f->t, l * f->hidden);
-        phase = add_product(f, FRX_FUSED_GRADIENT, l, PRODUCT_LIN2_BACK, l, f->filter, f->hidden);
-        phase->in = part_of(&f->to_lin2, 0);
-        if (l > 0) phase->out = part_of(&f->back, n_in);
-    }
-}
-
-/* Wide exact layers are multiplied in two passes, half of the tiles each. */
-static int n_pass(const struct frx_fused_program *program, const struct frx_fused_phase *phase) {
-    return program->exact && phase->tiles == 4 ? 2 : 1;
-}
-
-static int first_batch(const struct frx_fused_program *program, const struct frx_fused_phase *phase) {
-    return frx_fused_batch(phase->n_piece / n_pass(program, phase));
-}
-
-/* How a program's weights follow one another. */
-static void link(struct fused *f, struct frx_fused_program *program) {
-    struct frx_fused_phase *before = NULL;
-    program->n_piece = program->n_first = 0;
-    for (int k = program->first; k < program->first + program->n_phase; k++) {
-        struct frx_fused_phase *phase = &f->args.phase[k];
-        if (phase->n_piece == 0) continue;
-        program->n_piece += phase->n_piece;
-        if (before)
-            before->n_next = first_batch(program, phase);
-        else
-            program->n_first = first_batch(program, phase);
-        before = phase;
-    }
-    if (before) before->n_next = program->n_first;
-    program->weight = (uint32_t)f->n_weight;
-    f->n_weight += (size_t)FRX_FUSED_DENSE * 32 * (program->n_piece + program->n_first);
-}
-
-static void add_program(struct fused *f, int exact, int forces) {
-    struct frx_fused_program *program = &f->args.program[f->args.n_program++];
-    program->first = f->args.n_program > 1 ? f->args.program[0].n_phase : 0;
-    program->exact = exact;
-    add_forward(f);
-    if (forces) add_backward(f);
-    link(f, program);
-}
-
-/* ---- arrays ---- */
-
-static struct array take(struct fused *f, int width) {
-    const struct array array = {f->operand_units, width};
-    f->operand_units += f->args.n_bead * (width / 8 + 1);
-    if (width > f->widest) f->widest = width;
-    return array;
-}
-
-static int take_constants(struct fused *f, int n) {
-    const int begin = f->args.n_constant;
-    f->args.n_constant += n;
-    return begin;
-}
-
-static void lay_out_operands(struct fused *f) {
-    const int n_interaction = f->args.n_interaction;
-    f->message = take(f, f->filter);
-    f->t = take(f, n_interaction * f->hidden);
-    f->back = take(f, f->output_width[0] + (n_interaction - 1) * f->filter);
-    f->to_lin2 = take(f, f->hidden);
-    for (int k = 0; k < f->n_hidden_layer; k++) {
-        f->y[k] = take(f, f->output_width[k]);
-        if (k > 0) f->u[k] = take(f, f->output_width[k]);
-    }
-    f->args.layout.zero = 16 * f->operand_units;
-    f->operand_units += f->widest / 8 + 1;
-    f->args.last = part_of(&f->y[f->n_hidden_layer - 1], 0);
-}
-
-static void lay_out_constants(struct fused *f) {
-    for (int l = 0; l < f->args.n_interaction; l++) f->bias_lin2[l] = take_constants(f, f->hidden);
-    for (int l = 1; l <= f->args.n_interaction; l++)
-        f->base_of[l] =
-            take_constants(f, f->args.n_bead * (l < f->args.n_interaction ? f->filter : f->output_width[0]));
-    for (int k = 1; k < f->n_hidden_layer; k++) f->bias_output[k] = take_constants(f, f->output_width[k]);
-    f->args.last_weight = take_constants(f, f->args.last_width);
-}
-
-static int count_places(const struct frx_system *system) {
-    int n = 0;
-    for (int p = 0; p < system->n_prior; p++)
-        if (system->prior[p].form != FRX_FORM_REPULSION)
-            n += system->prior[p].n_term * system->prior[p].order;
-    return n;
-}
-
-/* Everything about a system that does not depend on its numbers; f is zero before. Returns 0 if it is too
- * large. */
-static int describe(struct fused *f, const struct frx_system *system, int exact_forces) {
-    const struct frx_network *net = system->network;
-    struct frx_fused_args *args = &f->args;
-    const int n_hidden_layer = net->output.n_layer > 1 ? net->output.n_layer - 1 : 1;
-    if (system->n_bead > FRX_FUSED_MAX_BEAD || net->n_interaction > FRX_FUSED_MAX_LAYER ||
-        n_hidden_layer > FRX_FUSED_MAX_OUTPUT || net->n_hidden > FRX_FUSED_MAX_WIDTH ||
-        net->n_filter > FRX_FUSED_MAX_WIDTH)
-        return 0;
-    f->system = system;
-    f->exact_forces = exact_forces;
-    f->n_place = count_places(system);
-    f->n_hidden_layer = n_hidden_layer;
-    f->hidden = padded(net->n_hidden);
-    f->filter = padded(net->n_filter);
-    for (int k = 0; k < n_hidden_layer; k++) {
-        if (net->output.layer[k].n_out > FRX_FUSED_MAX_WIDTH) return 0;
-        f->output_width[k] = padded(net->output.layer[k].n_out);
-    }
-    args->n_bead = system->n_bead;
-    args->n_pair = FRX_FUSED_PAIR(system->n_bead);
-    args->n_interaction = net->n_interaction;
-    args->n_filter = f->filter;
-    args->last_width = f->output_width[n_hidden_layer - 1];
-    lay_out_operands(f);
-    lay_out_constants(f);
-    add_program(f, exact_forces, 1);
-    if (!exact_forces) add_program(f, 1, 0);
-    return 1;
-}
-
-static size_t plan(struct fused *f, size_t limit) {
-    return frx_fused_plan(&f->args, f->operand_units, f->n_place, f->exact_forces, limit, &f->args.layout);
-}
-
-int frx_fused_takes(const struct frx_system *system) {
-    struct fused f = {};
-    return system->network && describe(&f, system, 1) && plan(&f, LEAST_SHARED) <= LEAST_SHARED;
 }
 
 /* ---- life ---- */
@@ -385,7 +123,7 @@ static float gradient_scale(const struct frx_network *net) {
 }
 
 /* Values of a spline lie between its coefficients, slopes between their differences times the density. */
-static void scale_filters(struct fused *f) {
+static void scale_filters(struct frx_fused *f) {
     const struct frx_filter_table *table = &f->table;
     struct frx_fused_args *args = &f->args;
     double density = 0;
@@ -403,22 +141,21 @@ static void scale_filters(struct fused *f) {
         args->slope_scale[l] = (float)power_of_two_for(filter_scale(f, l) * slope);
         args->slope_unscale[l] = 1 / args->slope_scale[l];
     }
-    for (struct frx_fused_phase *phase = args->phase; phase < args->phase + FRX_FUSED_MAX_PHASE; phase++) {
+    for (struct frx_fused_phase *phase = args->phase; phase < args->phase + FRX_FUSED_MAX_PHASE; phase++)
         phase->value_unscale = 1 / args->value_scale[phase->layer];
-    }
 }
 
 static enum frx_status fused_create(const struct frx_system *system, const struct frx_engine_options *options,
                                     struct frx_gpu_network **network) {
     const struct frx_network *net = system->network;
-    struct fused *f = (struct fused *)calloc(1, sizeof *f);
+    struct frx_fused *f = (struct frx_fused *)calloc(1, sizeof *f);
     if (!f) return FRX_FAIL(FRX_ERR_MEMORY, "no memory for the network");
     const int exact = options->precision == FRX_PRECISION_SINGLE;
     f->base.ops = exact ? &frx_network_fused_single : &frx_network_fused_mixed;
     f->base.n_rep = options->n_rep;
     f->base.n_bead = system->n_bead;
     const enum frx_status status =
-        describe(f, system, exact)
+        frx_fused_describe(f, system, exact)
             ? frx_filter_table_create(
                   net, options->table_tolerance > 0 ? options->table_tolerance : FRX_FILTER_TOLERANCE_SINGLE,
                   &f->table)
@@ -432,11 +169,12 @@ static enum frx_status fused_create(const struct frx_system *system, const struc
     f->base.table_error_slope = f->table.error_slope;
     struct frx_fused_args *args = &f->args;
     const struct frx_dense *last = &net->output.layer[net->output.n_layer - 1];
+    const float factor = gradient_scale(net);
     args->grid = f->table.grid;
     args->last_bias = last->bias && net->output.n_layer > 1 ? (float)last->bias[0] : 0.0f;
     args->energy_scale = (float)net->scale;
-    args->seed = args->energy_scale * gradient_scale(net);
-    args->force_scale = 1 / gradient_scale(net);
+    args->seed = args->energy_scale * factor;
+    args->force_scale = 1 / factor;
     balance(f);
     scale_filters(f);
     *network = &f->base;
@@ -444,15 +182,15 @@ static enum frx_status fused_create(const struct frx_system *system, const struc
 }
 
 static size_t fused_host_bytes(const struct frx_gpu_network *network) {
-    const struct frx_filter_table *t = &((const struct fused *)network)->table;
-    return sizeof(struct fused) + sizeof(double) * t->n_interaction * (size_t)t->grid.n_row * t->n_filter;
+    const struct frx_filter_table *t = &((const struct frx_fused *)network)->table;
+    return sizeof(struct frx_fused) + sizeof(double) * t->n_interaction * (size_t)t->grid.n_row * t->n_filter;
 }
 
 /* Scratch memory is that of the worst case, because the device is not known yet. */
 static void fused_layout(struct frx_gpu_network *network, struct frx_arena *arena) {
-    struct fused *f = fused_of(network);
+    struct frx_fused *f = fused_of(network);
     const struct frx_fused_args *args = &f->args;
-    (void)plan(f, 0);
+    (void)frx_fused_lay_out(f, 0);
     FRX_TAKE(arena, f->d_weight, f->n_weight);
     FRX_TAKE(arena, f->d_constant, args->n_constant);
     FRX_TAKE(arena, f->d_table, (size_t)args->n_interaction * args->grid.n_row * args->n_filter);
@@ -463,9 +201,9 @@ static void fused_layout(struct frx_gpu_network *network, struct frx_arena *aren
 /* ---- upload ---- */
 
 /* Piece by piece, as multiply_batch takes them (fused_dense.cuh). */
-static half *pack_product(const struct frx_fused_program *program, const struct frx_fused_phase *phase,
-                          int n_in, const double *matrix, double scale, int warp, half *to) {
-    const int passes = n_pass(program, phase), tiles = phase->tiles / passes;
+static void pack_product(const struct frx_fused_program *program, const struct frx_fused_phase *phase,
+                         int n_in, const double *matrix, double scale, int warp, half *to) {
+    const int passes = frx_fused_n_pass(program, phase), tiles = phase->tiles / passes;
     const int n_unit = n_in / 16 * tiles / 2;
     for (int u = 0; u < passes * n_unit; u++)
         for (int part = 0; part < 1 + program->exact; part++)
@@ -479,10 +217,9 @@ static half *pack_product(const struct frx_fused_program *program, const struct 
                     const half high = __float2half_rn((float)value);
                     *to++ = part == 0 ? high : __float2half_rn((float)(value - (double)__half2float(high)));
                 }
-    return to;
 }
 
-static enum frx_status pack_weights(struct fused *f, half *to) {
+static enum frx_status pack_weights(struct frx_fused *f, half *to) {
     enum { n_half = 32 * 8 }; /* in a piece */
     for (int p = 0; p < f->args.n_program; p++) {
         const struct frx_fused_program *program = &f->args.program[p];
@@ -490,7 +227,7 @@ static enum frx_status pack_weights(struct fused *f, half *to) {
         half *start = to + 8 * (size_t)program->weight;
         size_t done = 0;
         for (int k = 0; k < f->n_product; k++) {
-            const struct product *product = &f->product[k];
+            const struct frx_fused_product *product = &f->product[k];
             struct frx_fused_phase *phase = &f->args.phase[product->phase];
             if (product->phase < program->first || product->phase >= program->first + program->n_phase)
                 continue;
@@ -502,8 +239,7 @@ static enum frx_status pack_weights(struct fused *f, half *to) {
             const double scale = power_of_two_for(largest);
             phase->unscale = (float)(1 / scale);
             for (int w = 0; w < FRX_FUSED_DENSE; w++)
-                (void)pack_product(program, phase, product->n_in, matrix, scale, w,
-                                   start + w * stream + done);
+                pack_product(program, phase, product->n_in, matrix, scale, w, start + w * stream + done);
             done += (size_t)n_half * phase->n_piece;
             free(matrix);
         }
@@ -519,7 +255,7 @@ static void copy_bias(const struct frx_dense *dense, float *to) {
 }
 
 /* reader(l) (x_0 + sum_{k<l} a_k) and the reader's own bias, of a bead. */
-static void base_features(const struct fused *f, int l, int bead, float *to) {
+static void base_features(const struct frx_fused *f, int l, int bead, float *to) {
     const struct frx_network *net = f->system->network;
     const struct frx_dense *read = reader(f, l);
     for (int r = 0; r < read->n_out; r++) {
@@ -534,7 +270,7 @@ static void base_features(const struct fused *f, int l, int bead, float *to) {
     }
 }
 
-static void pack_constants(const struct fused *f, float *constant, float *h_first) {
+static void pack_constants(const struct frx_fused *f, float *constant, float *h_first) {
     const struct frx_network *net = f->system->network;
     const int n_interaction = net->n_interaction;
     for (int l = 0; l < n_interaction; l++) copy_bias(&net->interaction[l].lin2, constant + f->bias_lin2[l]);
@@ -554,7 +290,7 @@ static void pack_constants(const struct fused *f, float *constant, float *h_firs
         for (int c = 0; c < last->n_in; c++) weight[c] = (float)last->weight[c];
 }
 
-static void pack_table(const struct fused *f, float *to) {
+static void pack_table(const struct frx_fused *f, float *to) {
     const struct frx_filter_table *table = &f->table;
     for (size_t row = 0; row < (size_t)table->n_interaction * table->grid.n_row; row++) {
         const double scale = filter_scale(f, (int)(row / table->grid.n_row));
@@ -563,7 +299,7 @@ static void pack_table(const struct fused *f, float *to) {
     }
 }
 
-static enum frx_status copy_all(struct fused *f, float *host) {
+static enum frx_status copy_all(struct frx_fused *f, float *host) {
     const struct frx_fused_args *args = &f->args;
     const size_t n_table = (size_t)args->n_interaction * args->grid.n_row * args->n_filter,
                  n_h = (size_t)args->n_bead * args->n_filter;
@@ -580,12 +316,12 @@ static enum frx_status copy_all(struct fused *f, float *host) {
 }
 
 static enum frx_status fused_upload(struct frx_gpu_network *network, cudaStream_t stream) {
-    struct fused *f = fused_of(network);
+    struct frx_fused *f = fused_of(network);
     struct frx_fused_args *args = &f->args;
     size_t limit, all;
     (void)stream;
     FRX_TRY(frx_device_shared_memory(&limit, &all));
-    const size_t needed = plan(f, limit);
+    const size_t needed = frx_fused_lay_out(f, limit);
     if (needed > limit)
         return FRX_FAIL(FRX_ERR_UNSUPPORTED, "a step in one kernel needs %zu bytes of shared memory, not %zu",
                         needed, limit);

@@ -17,7 +17,7 @@ namespace {
 enum { most_beads = FRX_FUSED_MAX_BEAD, piece_halves = 32 * 8 };
 
 struct machine {
-    const fused *f;
+    const frx_fused *f;
     const frx_fused_program *program;
     std::vector<half> operand; /* high, then low */
     std::vector<half> weight;
@@ -77,7 +77,7 @@ void finish(machine *m, const frx_fused_phase &p, int bead, int c, float v) {
 /* One warp's channels of a dense layer (multiply_batch): D[bead][channel] += A[bead][input]
  * B[input][channel]. */
 void dense(machine *m, const frx_fused_phase &p, int warp) {
-    const int exact = m->program->exact, passes = n_pass(m->program, &p), tiles = p.tiles / passes;
+    const int exact = m->program->exact, passes = frx_fused_n_pass(m->program, &p), tiles = p.tiles / passes;
     for (int pass = 0; pass < passes; pass++) {
         double sum[4][most_beads][8] = {};
         for (int unit = 0; unit < p.n_piece / passes / (1 + exact); unit++) {
@@ -212,8 +212,9 @@ void compare(const frx_system *system, enum frx_precision precision, int broken,
     options.precision = precision;
     CHECK(frx_fused_takes(system), "it is small");
     CHECK_OK(fused_create(system, &options, &network));
-    fused *f = fused_of(network);
-    CHECK(plan(f, LEAST_SHARED) <= LEAST_SHARED, "it fits into the smallest card");
+    frx_fused *f = fused_of(network);
+    const size_t least = 99 * 1024;
+    CHECK(frx_fused_lay_out(f, least) <= least, "it fits into the smallest card");
     machine m = {};
     m.f = f;
     m.weight.resize(8 * f->n_weight);
